@@ -1,0 +1,16 @@
+//! Key memory: locked, kept out of core dumps, wiped on drop and gone after a fork.
+//!
+//! Every DEK, KEK, derived key and expanded key of the crate is a `Locked` value: a slot
+//! in one pooled slab of pages. Where the system refuses to lock more memory
+//! (RLIMIT_MEMLOCK, 8 MiB by default on Linux) libkms goes on with unlocked pages that
+//! have every other protection, and [`residency()`] says so.
+mod dek;
+mod fork;
+mod locked;
+mod slab;
+
+pub use dek::Dek;
+pub use slab::{Residency, residency};
+
+pub(crate) use fork::{check_fork, forked};
+pub(crate) use locked::Locked;
