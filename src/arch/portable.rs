@@ -1,0 +1,86 @@
+//! Kernels of the RustCrypto crates.
+use crate::{Error, Result, secret::Locked};
+use aes::cipher::BlockCipherEncrypt;
+use aes_gcm::{
+    KeyInit,
+    aead::{AeadInOut, inout::InOutBuf},
+};
+use zeroize::Zeroize;
+
+/// An expanded AES-256-GCM key (SP 800-38D, 96-bit nonces, 128-bit tags).
+pub(crate) struct Aes256Gcm(Locked<aes_gcm::Aes256Gcm>);
+
+impl Aes256Gcm {
+    pub(crate) fn new(key: &[u8; 32]) -> Result<Self> {
+        Ok(Self(Locked::new(|| aes_gcm::Aes256Gcm::new(key.into()))?))
+    }
+
+    /// Encrypts in place and gives the tag. Limit beyond 2^36 - 32 bytes.
+    pub(crate) fn seal(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8]) -> Result<[u8; 16]> {
+        self.0
+            .get()?
+            .encrypt_inout_detached(nonce.into(), aad, InOutBuf::from(data))
+            .map(Into::into)
+            .map_err(|_| Error::limit("more than 2^36 - 32 bytes in one AES-GCM message"))
+    }
+
+    /// Decrypts in place; on failure `data` is all zeros.
+    pub(crate) fn open(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8], tag: &[u8; 16]) -> Result<()> {
+        let key = self.0.get()?;
+        key.decrypt_inout_detached(nonce.into(), aad, InOutBuf::from(&mut *data), tag.into()).map_err(|_| {
+            data.zeroize();
+            Error::authentication()
+        })
+    }
+}
+
+/// `$do` with the cipher of whatever size `$aes` has.
+macro_rules! on_cipher {
+    ($aes:expr, $cipher:ident => $do:expr) => {
+        match $aes {
+            $crate::arch::Aes::Aes128(key) => {
+                let $cipher = key.get()?;
+                $do
+            }
+            $crate::arch::Aes::Aes192(key) => {
+                let $cipher = key.get()?;
+                $do
+            }
+            $crate::arch::Aes::Aes256(key) => {
+                let $cipher = key.get()?;
+                $do
+            }
+        }
+    };
+}
+pub(crate) use on_cipher;
+
+/// One AES block.
+pub(crate) type Block = aes::cipher::Array<u8, aes::cipher::consts::U16>;
+
+/// An expanded AES key of any size, both directions.
+pub(crate) enum Aes {
+    Aes128(Locked<aes::Aes128>),
+    Aes192(Locked<aes::Aes192>),
+    Aes256(Locked<aes::Aes256>),
+}
+
+impl Aes {
+    /// From 16, 24 or 32 bytes.
+    pub(crate) fn new(key: &[u8]) -> Result<Self> {
+        if let Ok(k) = <&[u8; 16]>::try_from(key) {
+            Ok(Self::Aes128(Locked::new(|| aes::Aes128::new(k.into()))?))
+        } else if let Ok(k) = <&[u8; 24]>::try_from(key) {
+            Ok(Self::Aes192(Locked::new(|| aes::Aes192::new(k.into()))?))
+        } else if let Ok(k) = <&[u8; 32]>::try_from(key) {
+            Ok(Self::Aes256(Locked::new(|| aes::Aes256::new(k.into()))?))
+        } else {
+            Err(Error::misuse("an AES key has 16, 24 or 32 bytes"))
+        }
+    }
+
+    pub(crate) fn encrypt(&self, block: &mut Block) -> Result<()> {
+        on_cipher!(self, cipher => cipher.encrypt_block(block));
+        Ok(())
+    }
+}
