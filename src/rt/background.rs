@@ -1,0 +1,195 @@
+//! The thread: a timer heap and a run queue.
+use super::{BoxFuture, Runtime};
+use crate::arch::since_boot;
+use std::{
+    collections::BTreeMap,
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, Once, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    thread,
+    time::Duration,
+};
+
+/// A condition variable's clock stops while the machine sleeps; ours does not. With a
+/// timer set, the thread looks at least this often.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// The process's one background thread, which starts when first something waits.
+pub(crate) struct Background;
+
+struct Shared {
+    state: Mutex<State>,
+    change: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    ready: Vec<Arc<Task>>,
+    /// By time, then by number: the waker of whoever sleeps.
+    timers: BTreeMap<(Duration, u64), Waker>,
+    next: u64,
+}
+
+fn shared() -> &'static Shared {
+    static ONE: OnceLock<Shared> = OnceLock::new();
+    static STARTED: Once = Once::new();
+    let shared = ONE.get_or_init(|| Shared { state: Mutex::default(), change: Condvar::new() });
+    STARTED.call_once(|| {
+        let thread = thread::Builder::new().name("libkms".into());
+        thread.spawn(|| shared.run()).expect("the system starts a thread");
+    });
+    shared
+}
+
+impl Runtime for Background {
+    fn now(&self) -> Duration {
+        since_boot()
+    }
+
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(Sleep { at: since_boot().saturating_add(time), number: None })
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        Arc::new(Task { future: Mutex::new(Some(task)), queued: AtomicBool::new(false) }).wake();
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self) -> ! {
+        loop {
+            let (due, ready) = self.next();
+            due.into_values().for_each(Waker::wake);
+            ready.iter().for_each(Task::poll);
+        }
+    }
+
+    /// Waits until something is due or ready.
+    fn next(&self) -> (BTreeMap<(Duration, u64), Waker>, Vec<Arc<Task>>) {
+        let mut state = self.state();
+        loop {
+            let now = since_boot();
+            let later = state.timers.split_off(&(now, u64::MAX));
+            let due = mem::replace(&mut state.timers, later);
+            if !due.is_empty() || !state.ready.is_empty() {
+                return (due, mem::take(&mut state.ready));
+            }
+            state = match state.timers.first_key_value() {
+                Some(((at, _), _)) => {
+                    let pause = at.saturating_sub(now).min(LOOK);
+                    self.change.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.change.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+}
+
+struct Task {
+    future: Mutex<Option<BoxFuture<'static, ()>>>,
+    queued: AtomicBool,
+}
+
+impl Task {
+    fn poll(self: &Arc<Self>) {
+        self.queued.store(false, Ordering::Release);
+        let waker = Waker::from(self.clone());
+        let mut slot = self.future.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(future) = slot.as_mut() else { return };
+        // Flights turn a panic into an error; whatever else panics must not end the thread.
+        let poll = || future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+        if catch_unwind(AssertUnwindSafe(poll)).unwrap_or(true) {
+            *slot = None;
+        }
+    }
+}
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {
+        if !self.queued.swap(true, Ordering::AcqRel) {
+            let shared = shared();
+            shared.state().ready.push(self);
+            shared.change.notify_one();
+        }
+    }
+}
+
+struct Sleep {
+    at: Duration,
+    number: Option<u64>,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if since_boot() >= self.at {
+            return Poll::Ready(());
+        }
+        let shared = shared();
+        let mut state = shared.state();
+        let number = *self.number.get_or_insert_with(|| {
+            state.next += 1;
+            state.next
+        });
+        state.timers.insert((self.at, number), cx.waker().clone());
+        shared.change.notify_one();
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            shared().state().timers.remove(&(self.at, number));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rt::{unless, wait};
+    use std::sync::mpsc;
+
+    #[test]
+    fn sleeps_and_forgets_dropped_sleepers() {
+        let rt = Background;
+        let before = rt.now();
+        wait(rt.sleep(Duration::from_millis(20)));
+        assert!(rt.now() - before >= Duration::from_millis(20));
+        let mut long = rt.sleep(Duration::from_secs(3600));
+        assert!(long.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let count =
+            || shared().state().timers.keys().filter(|k| k.0 > rt.now() + Duration::from_secs(3000)).count();
+        assert_eq!(count(), 1);
+        drop(long);
+        assert_eq!(count(), 0);
+    }
+
+    #[test]
+    fn a_time_out_ends_what_hangs() {
+        let rt = Background;
+        let hung = unless(rt.sleep(Duration::from_millis(10)), std::future::pending::<()>());
+        assert_eq!(wait(hung), None);
+        assert_eq!(wait(unless(rt.sleep(Duration::from_secs(60)), async { 7 })), Some(7));
+    }
+
+    #[test]
+    fn a_task_that_panics_does_not_end_the_thread() {
+        let rt = Background;
+        rt.spawn(Box::pin(async { panic!("on purpose") }));
+        let (tx, rx) = mpsc::channel();
+        rt.spawn(Box::pin(async move { tx.send(1).unwrap() }));
+        assert_eq!(rx.recv_timeout(Duration::from_secs(20)), Ok(1));
+    }
+}

@@ -1,0 +1,47 @@
+//! Time and background work without an async runtime: one thread of our own, started when
+//! it is first needed. What must go on when no caller waits runs there: time-outs, and
+//! calls to a KMS whose first caller went away.
+mod background;
+mod file;
+mod flight;
+#[cfg(feature = "test-util")]
+mod simulated;
+mod wait;
+
+#[cfg(feature = "test-util")]
+pub use simulated::Simulated;
+pub use wait::{Wait, wait};
+
+pub(crate) use background::Background;
+pub use file::NewFile;
+pub(crate) use flight::{Flight, launch};
+
+use std::{
+    pin::{Pin, pin},
+    task::Poll,
+    time::Duration,
+};
+
+/// A boxed future that may be polled on any thread.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What libkms needs of a world. It exists so that tests can simulate one
+/// (`rt::Simulated`, feature `test-util`); programs need not fill it in.
+pub trait Runtime: Send + Sync + 'static {
+    /// Time since some fixed moment, suspended time included.
+    fn now(&self) -> Duration;
+    /// Ready once `time` has passed.
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()>;
+    /// Drives `task` to its end, whoever else goes away.
+    fn spawn(&self, task: BoxFuture<'static, ()>);
+}
+
+/// What `work` gives, or `None` if `end` is ready first. `work` is asked first.
+pub(crate) async fn unless<T>(end: impl Future<Output = ()>, work: impl Future<Output = T>) -> Option<T> {
+    let (mut work, mut end) = (pin!(work), pin!(end));
+    std::future::poll_fn(move |cx| match work.as_mut().poll(cx) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending => end.as_mut().poll(cx).map(|()| None),
+    })
+    .await
+}
