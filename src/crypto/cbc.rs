@@ -1,0 +1,115 @@
+//! Legacy: AES-CBC with PKCS#7 padding (SP 800-38A, RFC 5652 section 6.3), as old clusters
+//! have it in etcd. It hides and does not authenticate; nothing new is sealed with it.
+use super::random;
+use crate::{
+    Error, Result,
+    arch::{Aes, Block, on_cipher},
+};
+use aes::cipher::{BlockModeDecrypt, BlockModeEncrypt, InnerIvInit};
+use subtle::{Choice, ConstantTimeEq, ConstantTimeGreater};
+use zeroize::Zeroize;
+
+const BLOCK: usize = 16;
+
+/// A key of 16, 24 or 32 bytes.
+pub(crate) struct AesCbc(Aes);
+
+#[cfg_attr(not(test), expect(dead_code, reason = "the formats of kubernetes/ read it"))]
+impl AesCbc {
+    pub(crate) fn new(key: &[u8]) -> Result<Self> {
+        Aes::new(key).map(Self)
+    }
+
+    /// A fresh IV, then the padded ciphertext.
+    pub(crate) fn seal(&self, plaintext: &[u8]) -> Result<Vec<u8>> {
+        let mut iv = [0; BLOCK];
+        random(&mut iv)?;
+        self.seal_with(&iv, plaintext)
+    }
+
+    fn seal_with(&self, iv: &[u8; BLOCK], plaintext: &[u8]) -> Result<Vec<u8>> {
+        let pad = BLOCK - plaintext.len() % BLOCK;
+        let mut out = Vec::with_capacity(BLOCK + plaintext.len() + pad);
+        out.extend_from_slice(iv);
+        out.extend_from_slice(plaintext);
+        out.resize(out.len() + pad, pad as u8);
+        let (blocks, _) = Block::slice_as_chunks_mut(&mut out[BLOCK..]);
+        on_cipher!(&self.0, c => cbc::Encryptor::inner_iv_init(c, iv.into()).encrypt_blocks(blocks));
+        Ok(out)
+    }
+
+    /// One error, in one time, for every length and every padding that is not right.
+    pub(crate) fn open(&self, sealed: &[u8]) -> Result<Vec<u8>> {
+        let (iv, ciphertext) = sealed.split_first_chunk::<BLOCK>().ok_or_else(Error::authentication)?;
+        if ciphertext.is_empty() || !ciphertext.len().is_multiple_of(BLOCK) {
+            return Err(Error::authentication());
+        }
+        let mut out = ciphertext.to_vec();
+        let (blocks, _) = Block::slice_as_chunks_mut(&mut out);
+        on_cipher!(&self.0, c => cbc::Decryptor::inner_iv_init(c, iv.into()).decrypt_blocks(blocks));
+        let (right, pad) = padding(out.last_chunk().expect("one block at least"));
+        if bool::from(right) {
+            out.truncate(out.len() - usize::from(pad));
+            Ok(out)
+        } else {
+            out.zeroize();
+            Err(Error::authentication())
+        }
+    }
+}
+
+/// Whether the block ends in PKCS#7 padding, and its length, in constant time.
+fn padding(last: &[u8; BLOCK]) -> (Choice, u8) {
+    let pad = last[BLOCK - 1];
+    let mut right = !pad.ct_eq(&0) & !pad.ct_gt(&(BLOCK as u8));
+    for (i, byte) in last.iter().rev().enumerate() {
+        let inside = pad.ct_gt(&(i as u8));
+        right &= !inside | byte.ct_eq(&pad);
+    }
+    (right, pad)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(crate) fn seal_with(key: &[u8], iv: &[u8; 16], plaintext: &[u8]) -> Vec<u8> {
+        AesCbc::new(key).unwrap().seal_with(iv, plaintext).unwrap()
+    }
+
+    #[test]
+    fn padding_agrees_with_a_naive_reader() {
+        let naive = |b: &[u8; 16]| {
+            let n = usize::from(b[15]);
+            (1..=16).contains(&n) && b[16 - n..].iter().all(|x| usize::from(*x) == n)
+        };
+        for pad in 0..=255u8 {
+            for wrong in 0..16 {
+                for value in [pad, pad ^ 1, 0, 16] {
+                    let mut b = [pad; 16];
+                    b[wrong] = value;
+                    assert_eq!(bool::from(padding(&b).0), naive(&b), "{b:?}");
+                }
+            }
+        }
+    }
+
+    /// Row 1 of failures.md: what a padding oracle asks, it is told nothing by.
+    #[test]
+    fn f01_every_failure_is_the_same_error() {
+        let key = AesCbc::new(&[3; 32]).unwrap();
+        let sealed = key.seal(b"sixteen bytes 16").unwrap();
+        for guess in 0..=255 {
+            let mut bad = sealed.clone();
+            bad[31] ^= guess;
+            if let Err(e) = key.open(&bad) {
+                assert_eq!(e.to_string(), Error::authentication().to_string());
+            }
+        }
+        for n in 0..sealed.len() {
+            if let Err(e) = key.open(&sealed[..n]) {
+                assert_eq!(e.to_string(), Error::authentication().to_string());
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! AES key wrap: KW (RFC 3394) and KWP (RFC 5649), both of SP 800-38F.
+use crate::{
+    Error, Result,
+    arch::{Aes, on_cipher},
+};
+use aes::cipher::common::InnerInit;
+use aes_kw::AesKwp;
+use zeroize::Zeroizing;
+
+/// A KEK for AES-KWP, of 16, 24 or 32 bytes.
+pub(crate) struct Kwp(Aes);
+
+impl Kwp {
+    pub(crate) fn new(kek: &[u8]) -> Result<Self> {
+        Aes::new(kek).map(Self)
+    }
+
+    /// 8 bytes more than `key`, rounded up to 8.
+    pub(crate) fn wrap(&self, key: &[u8]) -> Result<Vec<u8>> {
+        let mut out = vec![0; key.len().next_multiple_of(8) + 8];
+        on_cipher!(&self.0, c => AesKwp::inner_init(c).wrap_key(key, &mut out).map(|_| ()))
+            .map_err(|_| Error::limit("AES-KWP wraps at most 2^32 - 1 bytes"))?;
+        Ok(out)
+    }
+
+    /// Authentication if `wrapped` is not a wrap under this KEK, of whatever length.
+    pub(crate) fn unwrap(&self, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+        if wrapped.len() < 16 || !wrapped.len().is_multiple_of(8) {
+            return Err(Error::authentication());
+        }
+        let mut out = Zeroizing::new(vec![0; wrapped.len() - 8]);
+        let len =
+            on_cipher!(&self.0, c => AesKwp::inner_init(c).unwrap_key(wrapped, &mut out).map(<[u8]>::len))
+                .map_err(|_| Error::authentication())?;
+        out.truncate(len);
+        Ok(out)
+    }
+}
+
+/// A KEK for AES-KW: for backends whose token has no KWP.
+pub(crate) struct Kw(Aes);
+
+#[cfg_attr(not(test), expect(dead_code, reason = "the pkcs11 backend wraps with it"))]
+impl Kw {
+    pub(crate) fn new(kek: &[u8]) -> Result<Self> {
+        Aes::new(kek).map(Self)
+    }
+
+    /// 8 bytes more than `key`, which has 16 or more, in steps of 8.
+    pub(crate) fn wrap(&self, key: &[u8]) -> Result<Vec<u8>> {
+        if key.len() < 16 || !key.len().is_multiple_of(8) {
+            return Err(Error::misuse("AES-KW wraps 16 bytes or more, in steps of 8"));
+        }
+        let mut out = vec![0; key.len() + 8];
+        on_cipher!(&self.0, c => aes_kw::AesKw::inner_init(c).wrap_key(key, &mut out).map(|_| ()))
+            .map_err(|_| Error::limit("AES-KW wraps at most 2^32 - 1 bytes"))?;
+        Ok(out)
+    }
+
+    /// Authentication if `wrapped` is not a wrap under this KEK, of whatever length.
+    pub(crate) fn unwrap(&self, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+        if wrapped.len() < 24 || !wrapped.len().is_multiple_of(8) {
+            return Err(Error::authentication());
+        }
+        let mut out = Zeroizing::new(vec![0; wrapped.len() - 8]);
+        on_cipher!(&self.0, c => aes_kw::AesKw::inner_init(c).unwrap_key(wrapped, &mut out).map(|_| ()))
+            .map_err(|_| Error::authentication())?;
+        Ok(out)
+    }
+}

@@ -1,0 +1,19 @@
+//! Safe constructions over the kernels: no function of this layer that encrypts takes a
+//! nonce or a salt from outside, and a failed open leaves no plaintext behind.
+mod cbc;
+mod chunked;
+mod hkdf;
+mod hmac;
+mod keywrap;
+mod random;
+mod xaes;
+
+pub(crate) use chunked::{CHUNK, Cobblestone, HEAD as STREAM_HEAD, TAG as CHUNK_TAG};
+pub(crate) use hkdf::expand_sha512;
+pub(crate) use hmac::hmac_sha512;
+pub(crate) use keywrap::Kwp;
+pub(crate) use random::fill as random;
+pub(crate) use xaes::{Xaes256Gcm, wipe_from};
+
+#[cfg(test)]
+mod vectors;
