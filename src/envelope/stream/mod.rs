@@ -1,0 +1,39 @@
+//! Chunked payloads: constant memory, random access, no plaintext before its tag.
+//!
+//! [`Sealing`] and [`OpenStream`] are state machines without I/O, to be fed and drained by
+//! whatever moves the bytes. Over `std::io` there are
+//! [`Sealing::writer`], [`Sealing::reader`], [`Opening::reader`], [`Opening::writer`] and,
+//! for random access, [`Opening::seekable`]. For object stores, [`Opening::plan`] maps a
+//! range of the plaintext to the one range of the object that holds it.
+//!
+//! A payload is never appended to, changed in part or resumed: a chunk sealed twice under
+//! one salt would repeat a nonce. New bytes are a new payload.
+mod open;
+mod range;
+mod read;
+mod seal;
+mod seek;
+mod write;
+
+pub use open::{OpenStream, Opening};
+pub use range::Plan;
+pub use read::{OpenReader, SealReader};
+pub use seal::Sealing;
+pub use seek::SeekReader;
+pub use write::{OpenWriter, SealWriter};
+
+use crate::crypto::{self, CHUNK_TAG as TAG, STREAM_HEAD as HEAD};
+
+/// Bytes of plaintext in every chunk but the last, which is shorter.
+pub const CHUNK: usize = crypto::CHUNK;
+
+/// A chunk with its tag.
+const SEALED_CHUNK: usize = CHUNK + TAG;
+
+/// What the adapters over std::io hold at once.
+const BATCH: usize = 4 * SEALED_CHUNK;
+
+/// Bytes to fetch first from a remote object: header copies, salt and commitment of nearly
+/// every file with two copies. [`Header::prefix_len`](crate::Header::prefix_len) tells
+/// when it is more.
+pub const PREFIX: usize = 2 * 4096 + HEAD;

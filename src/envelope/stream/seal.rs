@@ -1,0 +1,149 @@
+//! Sealing a stream.
+use super::{CHUNK, HEAD, SealReader, SealWriter, TAG};
+use crate::{
+    Error, Result,
+    crypto::{Cobblestone, wipe_from},
+    envelope::{Copies, HeaderCopy, PayloadKey},
+};
+use std::io;
+use zeroize::Zeroizing;
+
+/// Seals a stream: push plaintext, take the envelope. [`finish`](Self::finish) writes the
+/// last chunk; an envelope without it does not open.
+///
+/// Holds at most one chunk of plaintext. After an error every call gives that error.
+#[must_use = "an envelope without finish() does not open"]
+pub struct Sealing {
+    key: Cobblestone,
+    /// Header copies, salt and commitment, until they are written.
+    head: Vec<u8>,
+    head_len: u64,
+    /// Plaintext of the chunk begun, shorter than [`CHUNK`].
+    partial: Zeroizing<Vec<u8>>,
+    index: u64,
+    /// Bytes that may still come; with `exact`, that must.
+    left: u64,
+    exact: bool,
+    failed: Option<Error>,
+}
+
+impl Sealing {
+    /// `len`: how many bytes will come, if that is known.
+    pub(crate) fn new(key: &PayloadKey, header: &HeaderCopy, aad: &[u8], len: Option<u64>) -> Result<Self> {
+        let (key, start) = Cobblestone::start(key.expose()?, aad)?;
+        let mut head = header.bytes().to_vec();
+        if header.copies == Copies::Two {
+            head.extend_from_slice(header.bytes());
+        }
+        head.extend_from_slice(&start);
+        Ok(Self {
+            key,
+            head_len: head.len() as u64,
+            head,
+            partial: Zeroizing::new(Vec::with_capacity(CHUNK)),
+            index: 0,
+            left: len.unwrap_or(u64::MAX),
+            exact: len.is_some(),
+            failed: None,
+        })
+    }
+
+    /// How long the envelope of `plaintext` bytes is: object stores want it first.
+    pub fn sealed_len(&self, plaintext: u64) -> u64 {
+        self.head_len + plaintext + (plaintext / CHUNK as u64 + 1) * TAG as u64
+    }
+
+    /// Appends to `out` what `plaintext` completes: header first, then whole chunks.
+    ///
+    /// # Errors
+    /// Limit beyond 2^38 chunks (4 PiB), Misuse beyond the length that was announced,
+    /// Forked. `out` is then as it was.
+    pub fn push(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        let start = out.len();
+        self.try_push(plaintext, out).inspect_err(|e| self.fail(e, out, start))
+    }
+
+    /// Appends the last chunk.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push); Misuse if fewer bytes came than were announced.
+    pub fn finish(mut self, out: &mut Vec<u8>) -> Result<()> {
+        self.finish_mut(out)
+    }
+
+    pub(super) fn finish_mut(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        let start = out.len();
+        self.try_finish(out).inspect_err(|e| self.fail(e, out, start))
+    }
+
+    fn try_push(&mut self, mut plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        self.check()?;
+        self.left = self
+            .left
+            .checked_sub(plaintext.len() as u64)
+            .ok_or_else(|| Error::misuse("more bytes than were announced for this stream"))?;
+        out.append(&mut self.head);
+        out.reserve(plaintext.len() + (plaintext.len() / CHUNK + 1) * TAG);
+        if !self.partial.is_empty() {
+            let (fill, rest) = plaintext.split_at(plaintext.len().min(CHUNK - self.partial.len()));
+            self.partial.extend_from_slice(fill);
+            plaintext = rest;
+            if self.partial.len() == CHUNK {
+                self.flush_partial(out)?;
+            }
+        }
+        let mut chunks = plaintext.chunks_exact(CHUNK);
+        for chunk in &mut chunks {
+            seal_chunk(&self.key, &mut self.index, chunk, out)?;
+        }
+        self.partial.extend_from_slice(chunks.remainder());
+        Ok(())
+    }
+
+    fn try_finish(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        self.check()?;
+        if self.exact && self.left != 0 {
+            return Err(Error::misuse("fewer bytes than were announced for this stream"));
+        }
+        out.append(&mut self.head);
+        self.flush_partial(out)?;
+        self.failed = Some(Error::misuse("this stream is finished"));
+        Ok(())
+    }
+
+    fn flush_partial(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        seal_chunk(&self.key, &mut self.index, &self.partial, out)?;
+        self.partial.clear();
+        Ok(())
+    }
+
+    fn check(&self) -> Result<()> {
+        self.failed.clone().map_or(Ok(()), Err)
+    }
+
+    fn fail(&mut self, error: &Error, out: &mut Vec<u8>, start: usize) {
+        wipe_from(out, start);
+        self.failed.get_or_insert_with(|| error.clone());
+    }
+
+    /// Over any `Write`. Encrypts on the writing thread.
+    pub fn writer<W: io::Write>(self, inner: W) -> SealWriter<W> {
+        SealWriter::new(self, inner)
+    }
+
+    /// The envelope of what `inner` reads, as a `Read`.
+    pub fn reader<R: io::Read>(self, inner: R) -> SealReader<R> {
+        SealReader::new(self, inner)
+    }
+}
+
+fn seal_chunk(key: &Cobblestone, index: &mut u64, plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    let start = out.len();
+    out.extend_from_slice(plaintext);
+    let tag = key.seal_chunk(*index, &mut out[start..])?;
+    out.extend_from_slice(&tag);
+    *index += 1;
+    Ok(())
+}
+
+const _: () = assert!(HEAD == 56 && TAG == 16 && CHUNK == 16384);
