@@ -1,0 +1,137 @@
+//! Several KEKs for one DEK: every wrapping one wraps, any one opens.
+use crate::{
+    Attempt, Dek, EncryptionContext, Error, ErrorKind, Header, Recipient, Result,
+    envelope::{DerivedKeys, HeaderCopy},
+    kek::{Kek, Role},
+};
+
+/// The KEKs of one `Kms`, in the order they were given.
+pub(crate) struct Keks(Vec<Kek>);
+
+/// Whether a DEK is wrapped as a new one would be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Freshness {
+    /// As a new one would be.
+    Current,
+    /// Under an older version of a KEK, or under other KEKs.
+    Stale,
+    /// The backends cannot tell which key wraps now.
+    Unknown,
+}
+
+impl Keks {
+    pub(crate) fn new(keks: Vec<Kek>) -> Self {
+        Self(keks)
+    }
+
+    /// A new DEK, wrapped under every KEK that wraps: the first one makes it.
+    pub(super) async fn generate(&self, context: &EncryptionContext) -> Result<(Dek, Vec<Recipient>)> {
+        let mut wrapping = self.wrapping();
+        let first = wrapping.next().ok_or_else(|| Error::misuse("every KEK here only opens"))?;
+        let (dek, recipient) = first.generate(context).await?;
+        let mut recipients = vec![recipient];
+        for kek in wrapping {
+            recipients.push(kek.wrap(&dek, context).await?);
+        }
+        Ok((dek, recipients))
+    }
+
+    /// Some recipient of this copy may be unwrapped; no call is made.
+    pub(super) fn first_accepted<'a>(&self, copy: &'a HeaderCopy) -> Option<&'a Recipient> {
+        copy.recipients().iter().find(|r| self.0.iter().any(|k| k.accepts(r)))
+    }
+
+    /// The keys of the header's DEK, and by which recipient of which copy: the first that
+    /// holds (rule 2 for readers). Each recipient is asked for at most once.
+    pub(super) async fn unwrap<'a>(
+        &self,
+        header: &'a Header,
+        context: &EncryptionContext,
+    ) -> Result<(DerivedKeys, &'a HeaderCopy, &'a Recipient)> {
+        let mut allowed = false;
+        let mut asked = Vec::<&Recipient>::new();
+        let mut attempts = Vec::new();
+        for copy in header.tries() {
+            allowed |= self.first_accepted(copy).is_some();
+            // A stored context that differs from the one named is a wrong context.
+            for recipient in copy.recipients().iter().filter(|_| copy.is_for(context)) {
+                if asked.contains(&recipient) {
+                    continue;
+                }
+                for kek in self.0.iter().filter(|k| k.accepts(recipient)) {
+                    asked.push(recipient);
+                    match kek.unwrap(recipient, context).await {
+                        Ok(dek) => {
+                            let keys = DerivedKeys::of(&dek, header.suite(), context)?;
+                            // What the other copy says of this DEK counts as well.
+                            if let Some(held) =
+                                header.tries().iter().find(|c| c.is_for(context) && c.verify(&keys).is_ok())
+                            {
+                                return Ok((keys, held, recipient));
+                            }
+                        }
+                        Err(e) if e.kind() == ErrorKind::Forked => return Err(e),
+                        Err(e) => {
+                            attempts.push(Attempt::new(
+                                &recipient.scheme,
+                                recipient.wrapped.key_id.as_str(),
+                                e,
+                            ));
+                        }
+                    }
+                }
+            }
+        }
+        Err(if allowed { none_held(attempts) } else { none_matches(header) })
+    }
+
+    /// Whether `copy` names exactly the keys that would wrap now.
+    pub(super) async fn freshness(&self, copy: &HeaderCopy) -> Freshness {
+        let (mut wrapping, mut unknown) = (0, false);
+        for kek in self.wrapping() {
+            wrapping += 1;
+            let is_there = |r: &Recipient, now| r.scheme == kek.scheme() && r.wrapped.key_id == now;
+            match kek.current_key().await {
+                None => unknown = true,
+                Some(now) if copy.recipients().iter().any(|r| is_there(r, now.clone())) => {}
+                Some(_) => return Freshness::Stale,
+            }
+        }
+        match wrapping == copy.recipients().len() {
+            _ if unknown || wrapping == 0 => Freshness::Unknown,
+            true => Freshness::Current,
+            false => Freshness::Stale,
+        }
+    }
+
+    fn wrapping(&self) -> impl Iterator<Item = &Kek> {
+        self.0.iter().filter(|k| k.role == Role::Wraps)
+    }
+
+    pub(crate) fn schemes(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(Kek::scheme)
+    }
+}
+
+pub(super) fn none_matches(header: &Header) -> Error {
+    let named = header.recipients().iter().map(|r| format!("{}:{}", r.scheme, r.wrapped.key_id));
+    let named = named.collect::<Vec<_>>().join(", ");
+    Error::new(ErrorKind::NoMatchingKek, format!("none of the KEKs here may open this: it names {named}"))
+}
+
+/// Rule 3 for readers: whoever could not authenticate learns that alone; a KMS that was
+/// not reached, or refused, is another matter.
+fn none_held(attempts: Vec<Attempt>) -> Error {
+    use ErrorKind::{BadReply, Denied, Io, Limit, Misuse, Unavailable};
+    let kinds = [Unavailable, Denied, BadReply, Io, Limit, Misuse];
+    let worst = kinds.into_iter().find(|k| attempts.iter().any(|a| a.error.kind() == *k));
+    match worst {
+        None => Error::authentication(),
+        Some(kind) => {
+            let retry = attempts.iter().filter_map(|a| a.error.retry_after()).min();
+            let error = Error::new(kind, "no KEK opened this").with_attempts(attempts);
+            retry.map_or(error.clone(), |time| error.with_retry_after(time))
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! DEKs that open.
+use super::{Keks, keks::Freshness, panicked};
+use crate::{
+    EncryptionContext, Error, Header, KeyId, Result, Suite,
+    crypto::Xaes256Gcm,
+    envelope::{DerivedKeys, HeaderCopy, PayloadKey},
+    rt::{Flight, Runtime, launch},
+    secret::check_fork,
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use subtle::ConstantTimeEq;
+
+/// DEKs that are remembered. When there are more, any one of them is forgotten.
+const MOST_OPENED: usize = 1024;
+
+/// An unwrapped DEK, for one suite and context. It cannot seal.
+pub(crate) struct OpenDek {
+    keys: DerivedKeys,
+    one_shot: Option<Xaes256Gcm>,
+    /// A header and mac that were verified, and the recipient that held.
+    verified: Vec<u8>,
+    key_id: KeyId,
+    until: Duration,
+}
+
+impl OpenDek {
+    pub(crate) fn one_shot(&self) -> Result<&Xaes256Gcm> {
+        self.one_shot.as_ref().ok_or_else(|| Error::misuse("a chunked payload: use opener()"))
+    }
+
+    pub(crate) fn payload(&self) -> &PayloadKey {
+        self.keys.payload()
+    }
+
+    /// The mac is checked on a hit as well, unless this is, byte for
+    /// byte, the pair that was verified.
+    fn holds(&self, copy: &HeaderCopy) -> bool {
+        bool::from(self.verified.ct_eq(copy.bytes())) || copy.verify(&self.keys).is_ok()
+    }
+}
+
+/// What opening a header gave.
+pub(crate) struct Unlocked {
+    pub(crate) dek: Arc<OpenDek>,
+    pub(crate) key_id: KeyId,
+    pub(crate) freshness: Freshness,
+}
+
+type Landed = Result<Arc<OpenDek>>;
+type Opened = HashMap<(Suite, [u8; 32], EncryptionContext), Arc<OpenDek>>;
+/// By all bytes of the headers: only the same header shares a failure.
+type Flights = HashMap<(Vec<u8>, EncryptionContext), Flight<Landed>>;
+
+/// Unwraps DEKs, and remembers them for its one list of KEKs.
+pub(crate) struct Opener(Arc<Inner>);
+
+struct Inner {
+    keks: Arc<Keks>,
+    time: Duration,
+    rt: Arc<dyn Runtime>,
+    opened: Mutex<Opened>,
+    flights: Mutex<Flights>,
+}
+
+impl Opener {
+    pub(crate) fn new(keks: Arc<Keks>, time: Duration, rt: Arc<dyn Runtime>) -> Self {
+        let (opened, flights) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Inner { keks, time, rt, opened, flights }))
+    }
+
+    /// The DEK of `header`, verified. One call to the KMS for all who bring the same header
+    /// at the same time, none where the DEK is remembered.
+    pub(crate) async fn unlock(&self, header: &Header, context: &EncryptionContext) -> Result<Unlocked> {
+        check_fork()?;
+        let inner = &self.0;
+        if let Some(dek) = inner.remembered(header, context) {
+            return inner.warm(dek, header, context).await;
+        }
+        let id = (header.tries().iter().flat_map(HeaderCopy::bytes).copied().collect(), context.clone());
+        let (flight, task) = inner.join(id, header, context);
+        if let Some(task) = task {
+            launch(&*inner.rt, task);
+        }
+        let dek = flight.await?;
+        inner.warm(dek, header, context).await
+    }
+}
+
+impl Inner {
+    fn remembered(&self, header: &Header, context: &EncryptionContext) -> Option<Arc<OpenDek>> {
+        let id = (header.suite(), *header.commitment(), context.clone());
+        let mut opened = lock(&self.opened);
+        let dek = opened.get(&id)?;
+        if self.rt.now() < dek.until {
+            return Some(dek.clone());
+        }
+        opened.remove(&id);
+        None
+    }
+
+    /// A hit replaces the unwrapping and nothing else: some recipient must still be
+    /// allowed, and commitment and mac agree.
+    async fn warm(
+        &self,
+        dek: Arc<OpenDek>,
+        header: &Header,
+        context: &EncryptionContext,
+    ) -> Result<Unlocked> {
+        let mut allowed = false;
+        for copy in header.tries() {
+            let Some(recipient) = self.keks.first_accepted(copy) else { continue };
+            allowed = true;
+            if copy.is_for(context) && dek.holds(copy) {
+                let here = |r: &crate::Recipient| r.wrapped.key_id == dek.key_id;
+                let known = copy.recipients().iter().any(here);
+                let key_id = if known { dek.key_id.clone() } else { recipient.wrapped.key_id.clone() };
+                let freshness = self.keks.freshness(copy).await;
+                return Ok(Unlocked { dek, key_id, freshness });
+            }
+        }
+        Err(if allowed { Error::authentication() } else { super::keks::none_matches(header) })
+    }
+
+    /// The flight under way for these bytes, or a new one and what launches it.
+    fn join(
+        self: &Arc<Self>,
+        id: (Vec<u8>, EncryptionContext),
+        header: &Header,
+        context: &EncryptionContext,
+    ) -> (Flight<Landed>, Option<crate::rt::BoxFuture<'static, ()>>) {
+        let mut flights = lock(&self.flights);
+        if let Some(flight) = flights.get(&id) {
+            return (flight.clone(), None);
+        }
+        let (me, header, context, own) = (self.clone(), header.clone(), context.clone(), id.clone());
+        let gone = Gone { inner: self.clone(), id: own };
+        let work = async move {
+            let _gone = gone;
+            me.unwrap(&header, &context).await
+        };
+        let (flight, task) = Flight::new(work, || Err(panicked()));
+        flights.insert(id, flight.clone());
+        (flight, Some(task))
+    }
+
+    async fn unwrap(&self, header: &Header, context: &EncryptionContext) -> Landed {
+        let until = self.rt.now().saturating_add(self.time);
+        let (keys, copy, recipient) = self.keks.unwrap(header, context).await?;
+        let one_shot = match header.suite() {
+            Suite::OneShot => Some(Xaes256Gcm::new(keys.payload().expose()?)?),
+            Suite::Chunked => None,
+        };
+        let (verified, key_id) = (copy.bytes().to_vec(), recipient.wrapped.key_id.clone());
+        let dek = Arc::new(OpenDek { keys, one_shot, verified, key_id, until });
+        let id = (header.suite(), *header.commitment(), context.clone());
+        let mut opened = lock(&self.opened);
+        if opened.len() >= MOST_OPENED
+            && let Some(any) = opened.keys().next().cloned()
+        {
+            opened.remove(&any);
+        }
+        opened.insert(id, dek.clone());
+        Ok(dek)
+    }
+}
+
+/// Takes a flight off the list when it lands, fails or panics.
+struct Gone {
+    inner: Arc<Inner>,
+    id: (Vec<u8>, EncryptionContext),
+}
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        lock(&self.inner.flights).remove(&self.id);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,90 @@
+//! How long one DEK seals, and how long a KMS may take.
+use crate::{Error, Result};
+use std::time::Duration;
+
+/// How much one DEK seals before a new one is made.
+///
+/// Its bounds are never passed, however many threads seal. One message that is larger than
+/// the bound of bytes, and a stream whose length is not known, get a DEK of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DekPolicy {
+    pub(super) messages: u64,
+    pub(super) bytes: u64,
+    pub(super) time: Duration,
+}
+
+impl DekPolicy {
+    /// The format's own bound: messages under one DEK, suite and context.
+    pub const MOST_MESSAGES: u64 = 1 << 32;
+
+    /// A DEK, and so a call to the KMS, for every message.
+    pub fn per_message() -> Self {
+        Self { messages: 1, ..Self::default() }
+    }
+
+    /// The default: 2^20 messages, 64 GiB and 10 minutes, whichever ends first.
+    pub fn reuse() -> Self {
+        Self::default()
+    }
+
+    /// At most `n` messages: 1 to [`MOST_MESSAGES`](Self::MOST_MESSAGES).
+    #[must_use]
+    pub fn for_messages(mut self, n: u64) -> Self {
+        self.messages = n;
+        self
+    }
+
+    /// At most `n` bytes of plaintext.
+    #[must_use]
+    pub fn for_bytes(mut self, n: u64) -> Self {
+        self.bytes = n;
+        self
+    }
+
+    /// At most this long. An opened DEK is remembered as long.
+    #[must_use]
+    pub fn for_time(mut self, time: Duration) -> Self {
+        self.time = time;
+        self
+    }
+
+    /// How long an opened DEK is remembered.
+    pub(crate) fn remembered_for(&self) -> Duration {
+        self.time
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        if (1..=Self::MOST_MESSAGES).contains(&self.messages) {
+            Ok(())
+        } else {
+            Err(Error::misuse("a DEK seals 1 to 2^32 messages: the bound of its 192-bit nonces, with room"))
+        }
+    }
+}
+
+impl Default for DekPolicy {
+    fn default() -> Self {
+        Self { messages: 1 << 20, bytes: 64 << 30, time: Duration::from_secs(600) }
+    }
+}
+
+/// What a KMS that fails may cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutagePolicy {
+    pub(crate) call_timeout: Duration,
+}
+
+impl OutagePolicy {
+    /// How long one call may take: 3 s unless set.
+    #[must_use]
+    pub fn call_timeout(mut self, time: Duration) -> Self {
+        self.call_timeout = time;
+        self
+    }
+}
+
+impl Default for OutagePolicy {
+    fn default() -> Self {
+        Self { call_timeout: Duration::from_secs(3) }
+    }
+}
