@@ -1,0 +1,92 @@
+//! Putting a `Kms` together.
+use super::{Inner, Kms};
+use crate::{
+    Error, Result,
+    dek::{DekPolicy, Keks, Opener, OutagePolicy, Sealer},
+    kek::{Kek, KmsBackend, Role},
+    rt::{Background, Runtime},
+};
+use std::sync::Arc;
+
+/// What a [`Kms`] is made of.
+#[must_use = "build() makes the Kms"]
+pub struct Builder {
+    keks: Vec<(Arc<dyn KmsBackend>, Role)>,
+    policy: DekPolicy,
+    outage: OutagePolicy,
+    rt: Arc<dyn Runtime>,
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        Self {
+            keks: Vec::new(),
+            policy: DekPolicy::default(),
+            outage: OutagePolicy::default(),
+            rt: Arc::new(Background),
+        }
+    }
+
+    /// A KEK that wraps every new DEK, and opens. The first one also makes them.
+    pub fn kek(mut self, kek: impl IntoKek) -> Self {
+        self.keks.push((kek.into_kek(), Role::Wraps));
+        self
+    }
+
+    /// A KEK that only opens: last year's, another region's.
+    pub fn opens_with(mut self, kek: impl IntoKek) -> Self {
+        self.keks.push((kek.into_kek(), Role::Opens));
+        self
+    }
+
+    /// How much one DEK seals.
+    pub fn dek_policy(mut self, policy: DekPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// What a KMS that fails may cost.
+    pub fn outage_policy(mut self, policy: OutagePolicy) -> Self {
+        self.outage = policy;
+        self
+    }
+
+    /// Another clock, another place for background work: tests.
+    pub fn runtime(mut self, rt: impl Runtime) -> Self {
+        self.rt = Arc::new(rt);
+        self
+    }
+
+    /// # Errors
+    /// Misuse without any KEK, with a policy outside its bounds or a scheme that is none.
+    pub fn build(self) -> Result<Kms> {
+        if self.keks.is_empty() {
+            return Err(Error::misuse("a Kms needs a KEK: Kms::builder().kek(...)"));
+        }
+        self.policy.check()?;
+        let (rt, timeout) = (self.rt, self.outage.call_timeout);
+        let keks = self.keks.into_iter().map(|(backend, role)| Kek::new(backend, role, rt.clone(), timeout));
+        let keks = Arc::new(Keks::new(keks.collect::<Result<_>>()?));
+        let opener = Opener::new(keks.clone(), self.policy.remembered_for(), rt.clone());
+        let sealer = Sealer::new(keks.clone(), self.policy, rt);
+        Ok(Kms(Arc::new(Inner { keks, sealer, opener })))
+    }
+}
+
+/// A backend, or an `Arc` of one as [`kek::from_uri`](crate::kek::from_uri) gives it.
+pub trait IntoKek {
+    /// The backend, shared.
+    fn into_kek(self) -> Arc<dyn KmsBackend>;
+}
+
+impl<B: KmsBackend> IntoKek for B {
+    fn into_kek(self) -> Arc<dyn KmsBackend> {
+        Arc::new(self)
+    }
+}
+
+impl IntoKek for Arc<dyn KmsBackend> {
+    fn into_kek(self) -> Arc<dyn KmsBackend> {
+        self
+    }
+}

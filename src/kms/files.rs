@@ -1,0 +1,128 @@
+//! Files, whole or not at all.
+use super::{Scope, SealOptions};
+use crate::{
+    Aad, Damage, Error, Header, Result, Suite,
+    rt::{NewFile, wait},
+};
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    path::Path,
+};
+
+/// What became of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// Bytes of plaintext.
+    pub bytes: u64,
+    /// What was wrong with the header copies, if anything.
+    pub damage: Option<Damage>,
+}
+
+impl Scope {
+    /// Seals what `from` reads into `to`; `options` say how. Blocks.
+    ///
+    /// # Errors
+    /// What the KMS says; those of `from` and `to`; Misuse if another number of bytes came
+    /// than was announced; Forked.
+    pub fn seal_stream(
+        &self,
+        aad: Aad<'_>,
+        options: &SealOptions,
+        mut from: impl Read,
+        to: impl Write,
+    ) -> Result<Outcome> {
+        let mut to = wait(self.sealer_with(aad, options))?.writer(to);
+        let bytes = copy(&mut from, &mut to)?;
+        to.finish()?;
+        Ok(Outcome { bytes, damage: None })
+    }
+
+    /// Opens the envelope that `from` reads into `to`, of either suite. Blocks. Of suite 2
+    /// every chunk is authenticated before it is written; that nothing is missing is known
+    /// at the end. Suite 1 is held in memory.
+    ///
+    /// # Errors
+    /// As [`Scope::open`], and those of `from` and `to`.
+    pub fn open_stream(&self, aad: Aad<'_>, mut from: impl Read, mut to: impl Write) -> Result<Outcome> {
+        let header = Header::read(&mut from)?;
+        self.open_payload(aad, &header, from, &mut to)
+    }
+
+    /// As [`open_stream`](Self::open_stream), of an envelope whose header was read.
+    ///
+    /// # Errors
+    /// As [`open_stream`](Self::open_stream).
+    pub fn open_payload(
+        &self,
+        aad: Aad<'_>,
+        header: &Header,
+        mut from: impl Read,
+        mut to: impl Write,
+    ) -> Result<Outcome> {
+        let damage = header.damage();
+        if header.suite() == Suite::OneShot {
+            let mut sealed = header.read_ahead().to_vec();
+            from.read_to_end(&mut sealed)?;
+            let plaintext = wait(self.open_one_shot(aad, header, &sealed))?;
+            to.write_all(&plaintext)?;
+            to.flush()?;
+            return Ok(Outcome { bytes: plaintext.len() as u64, damage });
+        }
+        let mut from = wait(self.opener(aad, header))?.reader(from);
+        let bytes = copy(&mut from, &mut to)?;
+        to.flush()?;
+        Ok(Outcome { bytes, damage })
+    }
+
+    /// Seals a file into a new one, which appears whole or not at all. Blocks.
+    ///
+    /// # Errors
+    /// As [`seal_stream`](Self::seal_stream); Io if there is a file `to`.
+    pub fn seal_file(&self, aad: Aad<'_>, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Outcome> {
+        let (from, len) = open(from.as_ref())?;
+        let options = len.map_or(SealOptions::new(), |n| SealOptions::new().len(n));
+        let mut to = NewFile::create(to.as_ref(), false)?;
+        let outcome = self.seal_stream(aad, &options, from, &mut to)?;
+        to.commit(false)?;
+        Ok(outcome)
+    }
+
+    /// Opens a sealed file into a new one, which appears whole or not at all. Blocks.
+    ///
+    /// # Errors
+    /// As [`open_stream`](Self::open_stream); Io if there is a file `to`.
+    pub fn open_file(&self, aad: Aad<'_>, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Outcome> {
+        let (from, _) = open(from.as_ref())?;
+        let mut to = NewFile::create(to.as_ref(), false)?;
+        let outcome = self.open_stream(aad, from, &mut to)?;
+        to.commit(false)?;
+        Ok(outcome)
+    }
+}
+
+/// A file, and its length if it is a regular one.
+fn open(path: &Path) -> Result<(File, Option<u64>)> {
+    let what = |e| Error::io(path.display(), e);
+    let file = File::open(path).map_err(what)?;
+    let about = file.metadata().map_err(what)?;
+    Ok((file, about.is_file().then(|| about.len())))
+}
+
+/// Everything, 64 KiB at a time: plaintext, so the buffer is wiped.
+fn copy(from: &mut impl Read, to: &mut impl Write) -> Result<u64> {
+    let mut buffer = zeroize::Zeroizing::new(vec![0; 64 << 10]);
+    let mut bytes = 0;
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(bytes),
+            Ok(n) => {
+                to.write_all(&buffer[..n])?;
+                bytes += n as u64;
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The facade: a `Kms` is keys and policies, a `Scope` is a `Kms` and a context.
+mod builder;
+mod files;
+mod scope;
+mod streams;
+
+pub use builder::{Builder, IntoKek};
+pub use files::Outcome;
+pub use scope::{Opened, ReferenceRecord, Scope};
+pub use streams::SealOptions;
+
+use crate::{
+    EncryptionContext, Result,
+    dek::{Keks, Opener, Sealer},
+    kek::Schemes,
+};
+use std::{fmt, sync::Arc};
+
+/// Keys and policies. A clone is another handle on the same.
+///
+/// ```
+/// # fn main() -> libkms::Result<()> {
+/// use libkms::{Aad, EncryptionContext, Kms, Wait};
+/// # let dir = std::env::temp_dir().join(format!("libkms-doc-kms-{}", std::process::id()));
+/// # std::fs::create_dir_all(&dir).unwrap();
+/// # let uri = format!("local:{}#orders?create=true", dir.join("keys.json").display());
+///
+/// let kms = Kms::from_uri(&uri).wait()?; // "local:keys.json#orders"
+/// let orders = kms.scope(EncryptionContext::new([("purpose", "orders")])?);
+///
+/// let sealed = orders.seal(Aad::from("order/1"), b"two pounds of tea").wait()?;
+/// let opened = orders.open(Aad::from("order/1"), &sealed).wait()?;
+/// assert_eq!(opened.plaintext, b"two pounds of tea");
+/// # std::fs::remove_dir_all(dir).unwrap();
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Kms(Arc<Inner>);
+
+struct Inner {
+    keks: Arc<Keks>,
+    sealer: Sealer,
+    opener: Opener,
+}
+
+impl Kms {
+    /// Several KEKs, policies.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// One KEK, all defaults.
+    ///
+    /// # Errors
+    /// As [`kek::from_uri`](crate::kek::from_uri).
+    pub async fn from_uri(uri: &str) -> Result<Self> {
+        Self::builder().kek(Schemes::default().from_uri(uri).await?).build()
+    }
+
+    /// Everything sealed and opened through the result is bound to `context`.
+    pub fn scope(&self, context: EncryptionContext) -> Scope {
+        Scope::new(self.clone(), context)
+    }
+}
+
+impl fmt::Debug for Kms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Kms")?;
+        f.debug_list().entries(self.0.keks.schemes()).finish()
+    }
+}

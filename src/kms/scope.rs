@@ -1,0 +1,237 @@
+//! Records.
+use super::Kms;
+use crate::{
+    Aad, EncryptionContext, Error, Freshness, Header, KeyId, Reference, Result, Suite,
+    crypto::{Xaes256Gcm, wipe_from},
+    dek::{OpenDek, SealDek, Slot, Unlocked},
+    stream::Opening,
+};
+use std::{fmt, sync::Arc};
+
+/// A `Kms` and a context: everything that touches data is a method of this.
+///
+/// `Send + Sync`; a clone is another handle on the same DEK.
+#[derive(Clone)]
+pub struct Scope {
+    pub(super) kms: Kms,
+    pub(super) context: EncryptionContext,
+    slot: Arc<Slot>,
+    /// A stored context can hold keys that no caller can name: it opens nothing.
+    reserved: bool,
+}
+
+/// What opening gave.
+#[non_exhaustive]
+pub struct Opened {
+    /// As it was sealed.
+    pub plaintext: Vec<u8>,
+    /// Whether the DEK is wrapped as a new one would be.
+    pub freshness: Freshness,
+    /// The KEK that unwrapped the DEK.
+    pub key_id: KeyId,
+}
+
+impl Opened {
+    /// Whether it is wrapped under an older version of a KEK, or under other KEKs.
+    pub fn is_stale(&self) -> bool {
+        self.freshness == Freshness::Stale
+    }
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened")
+            .field("len", &self.plaintext.len())
+            .field("freshness", &self.freshness)
+            .field("key_id", &self.key_id)
+            .finish()
+    }
+}
+
+/// A record that does not carry its header, and the header to keep once: see the manual's
+/// page on the format, "Reference records".
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ReferenceRecord {
+    /// Header and mac. Write them before the record, once per DEK; insert, never overwrite.
+    pub header: Vec<u8>,
+    /// 78 bytes more than the plaintext.
+    pub record: Vec<u8>,
+}
+
+impl Scope {
+    pub(super) fn new(kms: Kms, context: EncryptionContext) -> Self {
+        let slot = kms.0.sealer.slot(&context);
+        let reserved = context.is_reserved();
+        Self { kms, context, slot, reserved }
+    }
+
+    /// What everything here is bound to.
+    pub fn context(&self) -> &EncryptionContext {
+        &self.context
+    }
+
+    /// This scope narrowed by one more pair.
+    ///
+    /// # Errors
+    /// As [`EncryptionContext::with`].
+    pub fn with(&self, key: impl Into<String>, value: impl Into<String>) -> Result<Self> {
+        Ok(Self::new(self.kms.clone(), self.context.with(key, value)?))
+    }
+
+    /// Seals one record: suite 1, header included. Without a call to the KMS, and ready at
+    /// its first poll, while the scope's DEK is good.
+    ///
+    /// # Errors
+    /// Limit beyond 2^36 - 32 bytes; what the KMS says; Forked.
+    pub async fn seal(&self, aad: Aad<'_>, plaintext: &[u8]) -> Result<Vec<u8>> {
+        let dek = self.seal_dek(plaintext).await?;
+        let header = dek.header.bytes();
+        let mut out = Vec::with_capacity(header.len() + plaintext.len() + Xaes256Gcm::OVERHEAD);
+        out.extend_from_slice(header);
+        dek.payload.seal(aad.as_bytes(), plaintext, &mut out)?;
+        Ok(out)
+    }
+
+    /// As [`seal`](Self::seal), appended to `out`, which is left as it was on failure.
+    ///
+    /// # Errors
+    /// As [`seal`](Self::seal).
+    pub async fn seal_into(&self, aad: Aad<'_>, plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        let dek = self.seal_dek(plaintext).await?;
+        let (start, header) = (out.len(), dek.header.bytes());
+        out.reserve(header.len() + plaintext.len() + Xaes256Gcm::OVERHEAD);
+        out.extend_from_slice(header);
+        dek.payload.seal(aad.as_bytes(), plaintext, out).inspect_err(|_| wipe_from(out, start))
+    }
+
+    /// Seals one record without its header, and gives that beside it.
+    ///
+    /// # Errors
+    /// As [`seal`](Self::seal).
+    pub async fn seal_reference(&self, aad: Aad<'_>, plaintext: &[u8]) -> Result<ReferenceRecord> {
+        let dek = self.seal_dek(plaintext).await?;
+        let mut record = Vec::with_capacity(Reference::HEAD + plaintext.len() + Xaes256Gcm::OVERHEAD);
+        Reference::begin(&mut record, Suite::OneShot, dek.header.commitment());
+        dek.payload.seal(aad.as_bytes(), plaintext, &mut record)?;
+        Ok(ReferenceRecord { header: dek.header.bytes().to_vec(), record })
+    }
+
+    /// Opens an envelope of either suite that is whole in memory.
+    ///
+    /// # Errors
+    /// Malformed, NoMatchingKek or Authentication; what the KMS says; Forked.
+    pub async fn open(&self, aad: Aad<'_>, sealed: &[u8]) -> Result<Opened> {
+        let mut plaintext = Vec::new();
+        let unlocked = self.open_to(aad, sealed, &mut plaintext).await?;
+        Ok(Opened { plaintext, freshness: unlocked.freshness, key_id: unlocked.key_id })
+    }
+
+    /// As [`open`](Self::open), the plaintext appended to `out`, which is left as it was on
+    /// failure.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_into(&self, aad: Aad<'_>, sealed: &[u8], out: &mut Vec<u8>) -> Result<Freshness> {
+        self.open_to(aad, sealed, out).await.map(|unlocked| unlocked.freshness)
+    }
+
+    /// Opens a reference record with the header that was kept for it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); Malformed too if `header` is not the one of this record.
+    pub async fn open_reference(&self, aad: Aad<'_>, header: &[u8], record: &[u8]) -> Result<Opened> {
+        let reference = Reference::parse(record)?;
+        let header = reference.check_header(header)?;
+        let unlocked = self.unlock(&header).await?;
+        let mut plaintext = Vec::new();
+        open_payload(&unlocked.dek, &header, aad, reference.payload, &mut plaintext)?;
+        Ok(Opened { plaintext, freshness: unlocked.freshness, key_id: unlocked.key_id })
+    }
+
+    /// The payload of suite 1 whose header was read.
+    pub(super) async fn open_one_shot(
+        &self,
+        aad: Aad<'_>,
+        header: &Header,
+        payload: &[u8],
+    ) -> Result<Vec<u8>> {
+        let mut plaintext = Vec::new();
+        self.open_whole(aad, header, payload, &mut plaintext).await?;
+        Ok(plaintext)
+    }
+
+    async fn open_to(&self, aad: Aad<'_>, sealed: &[u8], out: &mut Vec<u8>) -> Result<Unlocked> {
+        let header = Header::parse(sealed)?;
+        self.open_whole(aad, &header, &sealed[header.len()..], out).await
+    }
+
+    async fn open_whole(
+        &self,
+        aad: Aad<'_>,
+        header: &Header,
+        payload: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Unlocked> {
+        if payload.len() < header.suite().least_payload() {
+            return Err(Error::malformed("payload: below its suite's minimum"));
+        }
+        let unlocked = self.unlock(header).await?;
+        open_payload(&unlocked.dek, header, aad, payload, out)?;
+        Ok(unlocked)
+    }
+
+    /// The DEK of a header, if that was written in this scope.
+    pub(super) async fn unlock(&self, header: &Header) -> Result<Unlocked> {
+        self.check()?;
+        self.kms.0.opener.unlock(header, &self.context).await
+    }
+
+    async fn seal_dek(&self, plaintext: &[u8]) -> Result<Arc<SealDek>> {
+        self.reserve(plaintext.len() as u64).await
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        if self.reserved {
+            return Err(Error::misuse(
+                "this context holds a key that begins with libkms-: it is not for callers",
+            ));
+        }
+        Ok(())
+    }
+
+    /// A DEK that may seal one message of `len` bytes.
+    pub(super) async fn reserve(&self, len: u64) -> Result<Arc<SealDek>> {
+        self.check()?;
+        let sealer = &self.kms.0.sealer;
+        match sealer.warm(&self.slot, len)? {
+            Some(dek) => Ok(dek),
+            None => sealer.dek(&self.slot, len).await,
+        }
+    }
+}
+
+/// Appends the plaintext; nothing on failure.
+fn open_payload(
+    dek: &OpenDek,
+    header: &Header,
+    aad: Aad<'_>,
+    payload: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    match header.suite() {
+        Suite::OneShot => dek.one_shot()?.open(aad.as_bytes(), payload, out),
+        Suite::Chunked => {
+            let start = out.len();
+            let mut stream = Opening::new(dek.payload().clone(), header, aad.as_bytes()).stream();
+            let pushed = stream.push(payload, out).and_then(|()| stream.finish(out));
+            pushed.inspect_err(|_| wipe_from(out, start))
+        }
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope").field("kms", &self.kms).field("context", &self.context).finish()
+    }
+}

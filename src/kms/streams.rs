@@ -1,0 +1,87 @@
+//! Streams.
+use super::Scope;
+use crate::{
+    Aad, Copies, Error, Header, Result, Suite,
+    stream::{Opening, Sealing},
+};
+
+/// How a stream is sealed.
+#[derive(Clone, Debug, Default)]
+pub struct SealOptions {
+    copies: Option<Copies>,
+    store_context: bool,
+    len: Option<u64>,
+}
+
+impl SealOptions {
+    /// The length is not known, two header copies, the context not stored.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many bytes will come: exactly these. A stream below 1 MiB then has one header
+    /// copy, and may share the scope's DEK.
+    #[must_use]
+    pub fn len(mut self, bytes: u64) -> Self {
+        self.len = Some(bytes);
+        self
+    }
+
+    /// How often the header stands there. Unless set: twice for 1 MiB and more, or where
+    /// the length is not known.
+    #[must_use]
+    pub fn copies(mut self, copies: Copies) -> Self {
+        self.copies = Some(copies);
+        self
+    }
+
+    /// Stores the context in clear: for inspection, and for who opens without knowing it.
+    #[must_use]
+    pub fn store_context(mut self) -> Self {
+        self.store_context = true;
+        self
+    }
+
+    fn copies_or_usual(&self) -> Copies {
+        let large = self.len.is_none_or(|n| n >= 1 << 20);
+        self.copies.unwrap_or(if large { Copies::Two } else { Copies::One })
+    }
+}
+
+impl Scope {
+    /// Starts a stream whose length is not known: suite 2, two header copies, a DEK of its
+    /// own. The only await is for the DEK; all that follows is synchronous.
+    ///
+    /// # Errors
+    /// What the KMS says; Forked.
+    pub async fn sealer(&self, aad: Aad<'_>) -> Result<Sealing> {
+        self.sealer_with(aad, &SealOptions::new()).await
+    }
+
+    /// Starts a stream.
+    ///
+    /// # Errors
+    /// As [`sealer`](Self::sealer); Limit if the header does not fit.
+    pub async fn sealer_with(&self, aad: Aad<'_>, options: &SealOptions) -> Result<Sealing> {
+        self.check()?;
+        let dek = match options.len {
+            Some(len) => self.reserve(len).await?,
+            None => self.kms.0.sealer.own_dek(&self.context).await?,
+        };
+        let (header, keys) = dek.chunked(options.copies_or_usual(), options.store_context)?;
+        Sealing::new(keys.payload(), &header, aad.as_bytes(), options.len)
+    }
+
+    /// Gets the key of a stream whose header was read. All that follows is synchronous.
+    ///
+    /// # Errors
+    /// NoMatchingKek or Authentication; what the KMS says; Misuse for a payload of suite 1,
+    /// which [`open`](Self::open) opens; Forked.
+    pub async fn opener(&self, aad: Aad<'_>, header: &Header) -> Result<Opening> {
+        if header.suite() != Suite::Chunked {
+            return Err(Error::misuse("a one-shot payload is opened whole, by open()"));
+        }
+        let unlocked = self.unlock(header).await?;
+        Ok(Opening::new(unlocked.dek.payload().clone(), header, aad.as_bytes()))
+    }
+}
