@@ -1,0 +1,320 @@
+//! The life of a DEK: how much it seals, how long it is remembered, what a KMS that fails
+//! does to it.
+mod common;
+
+use common::*;
+use libkms::{
+    Aad, Dek, DekPolicy, EncryptionContext, Error, ErrorKind, Freshness, KeyId, Kms, OutagePolicy, Result,
+    Scope, Wait, WrappedDek, async_trait,
+    kek::{Fault, KmsBackend, Mock},
+    rt::Simulated,
+};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+fn with_policy(kek: &Mock, policy: DekPolicy) -> Scope {
+    let kms = Kms::builder().kek(kek.clone()).dek_policy(policy).build().unwrap();
+    kms.scope(EncryptionContext::empty())
+}
+
+fn seal(scope: &Scope) -> Result<Vec<u8>> {
+    scope.seal(Aad::empty(), b"0123456789").wait()
+}
+
+#[test]
+fn one_dek_seals_a_million_messages_and_not_more() {
+    let kek = Mock::new("k");
+    let scope = with_policy(&kek, DekPolicy::reuse().for_messages(100));
+    (0..1000).for_each(|_| drop(seal(&scope).unwrap()));
+    assert_eq!(kek.calls(), 10);
+    assert_eq!(DekPolicy::default(), DekPolicy::reuse().for_messages(1 << 20).for_bytes(64 << 30));
+}
+
+#[test]
+fn f17_the_bound_of_messages_holds_under_concurrency() {
+    let kek = Mock::new("k");
+    let scope = with_policy(&kek, DekPolicy::reuse().for_messages(50));
+    thread::scope(|t| {
+        for _ in 0..8 {
+            t.spawn(|| (0..500).for_each(|_| drop(seal(&scope).unwrap())));
+        }
+    });
+    // 4000 messages by 50 are 80 DEKs; none sealed more, so there are no fewer.
+    assert!((80..=88).contains(&kek.calls()), "{}", kek.calls());
+}
+
+#[test]
+fn bytes_and_time_end_a_dek_too() {
+    let kek = Mock::new("k");
+    let scope = with_policy(&kek, DekPolicy::reuse().for_bytes(95));
+    (0..20).for_each(|_| drop(seal(&scope).unwrap()));
+    assert_eq!(kek.calls(), 3, "nine messages of ten bytes each");
+    scope.seal(Aad::empty(), &[0; 96]).wait().unwrap();
+    assert_eq!(kek.calls(), 4, "a message above the bound has a DEK of its own");
+    seal(&scope).unwrap();
+
+    let (clock, kek) = (Simulated::new(), Mock::new("k"));
+    let kms = Kms::builder().kek(kek.clone()).runtime(clock.clone()).build().unwrap();
+    let scope = kms.scope(EncryptionContext::empty());
+    seal(&scope).unwrap();
+    clock.advance(Duration::from_secs(599));
+    seal(&scope).unwrap();
+    assert_eq!(kek.calls(), 1);
+    clock.advance(Duration::from_secs(1));
+    seal(&scope).unwrap();
+    assert_eq!(kek.calls(), 2);
+}
+
+#[test]
+fn a_dek_for_every_message_if_wanted() {
+    let kek = Mock::new("k");
+    let scope = with_policy(&kek, DekPolicy::per_message());
+    let names: HashSet<_> =
+        (0..10).map(|_| *libkms::inspect(&seal(&scope).unwrap()).unwrap().commitment()).collect();
+    assert_eq!((names.len(), kek.calls()), (10, 10));
+}
+
+#[test]
+fn policies_outside_the_format_are_refused() {
+    for n in [0, (1 << 32) + 1, u64::MAX] {
+        let built = Kms::builder().kek(Mock::new("k")).dek_policy(DekPolicy::reuse().for_messages(n)).build();
+        assert_eq!(built.unwrap_err().kind(), ErrorKind::Misuse);
+    }
+    assert_eq!(Kms::builder().build().unwrap_err().kind(), ErrorKind::Misuse);
+    let only_opens = Kms::builder().opens_with(Mock::new("k")).build().unwrap();
+    assert_eq!(seal(&only_opens.scope(EncryptionContext::empty())).unwrap_err().kind(), ErrorKind::Misuse);
+}
+
+#[test]
+fn handles_of_one_scope_share_a_dek() {
+    let kek = Mock::new("k");
+    let kms = Kms::builder().kek(kek.clone()).build().unwrap();
+    let tenant = |n: u32| kms.scope(EncryptionContext::empty()).with("tenant", n.to_string()).unwrap();
+    for n in 0..30 {
+        seal(&tenant(n % 3)).unwrap();
+    }
+    assert_eq!(kek.calls(), 3);
+}
+
+#[test]
+fn f38_a_thousand_cold_opens_and_first_seals_make_one_call_each() {
+    let kek = Mock::new("k");
+    let sealed = seal(&scope(kek.clone(), &[])).unwrap();
+    kek.always(Some(Fault::Slow(Duration::from_millis(100))));
+    let cold = scope(kek.clone(), &[]);
+    let before = kek.calls();
+    thread::scope(|t| {
+        for _ in 0..500 {
+            t.spawn(|| open(&cold, "", &sealed).unwrap());
+            t.spawn(|| seal(&cold).unwrap());
+        }
+    });
+    assert_eq!(kek.calls() - before, 2);
+}
+
+#[test]
+fn a_caller_that_goes_away_takes_nothing_from_the_others() {
+    let kek = Mock::new("k");
+    let sealed = seal(&scope(kek.clone(), &[])).unwrap();
+    kek.then(Fault::Slow(Duration::from_millis(50)));
+    let (cold, before) = (scope(kek.clone(), &[]), kek.calls());
+    let mut first = Box::pin(cold.open(Aad::empty(), &sealed));
+    let waker = std::task::Waker::noop();
+    assert!(first.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_pending());
+    drop(first);
+    open(&cold, "", &sealed).unwrap();
+    assert_eq!(kek.calls() - before, 1);
+}
+
+#[test]
+fn faults_become_errors_of_their_kind_and_the_next_call_tries_again() {
+    for (fault, kind) in [
+        (Fault::Unavailable, ErrorKind::Unavailable),
+        (Fault::TimedOut, ErrorKind::Unavailable),
+        (Fault::Throttled(Duration::from_secs(7)), ErrorKind::Unavailable),
+        (Fault::Denied, ErrorKind::Denied),
+        (Fault::WrongLength, ErrorKind::BadReply),
+    ] {
+        let kek = Mock::new("k");
+        let sealed = seal(&scope(kek.clone(), &[])).unwrap();
+        let cold = scope(kek.clone(), &[]);
+        kek.then(fault.clone()).then(fault.clone());
+        let error = seal(&cold).unwrap_err();
+        assert_eq!(error.kind(), kind, "{fault:?}: {error}");
+        let error = open(&cold, "", &sealed).unwrap_err();
+        assert_eq!(error.kind(), kind, "{fault:?}: {error}");
+        if matches!(fault, Fault::Throttled(_)) {
+            assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
+        }
+        assert!(seal(&cold).is_ok() && open(&cold, "", &sealed).is_ok(), "{fault:?}");
+    }
+}
+
+#[test]
+fn replies_that_no_kms_should_give_are_not_believed() {
+    let kek = Mock::new("k");
+    let cold = || scope(kek.clone(), &[]);
+    // Wrapped under a key that this backend would not open: written nowhere.
+    kek.then(Fault::WrongKeyId);
+    assert_eq!(seal(&cold()).unwrap_err().kind(), ErrorKind::BadReply);
+    // A DEK that is noise, or another record's: the commitment tells.
+    let (one, two) = (seal(&cold()).unwrap(), seal(&cold()).unwrap());
+    kek.then(Fault::Garbage);
+    assert_eq!(open(&cold(), "", &one).unwrap_err().kind(), ErrorKind::Authentication);
+    open(&cold(), "", &one).unwrap();
+    kek.then(Fault::Duplicate);
+    assert_eq!(open(&cold(), "", &two).unwrap_err().kind(), ErrorKind::Authentication);
+    // A wrap of another DEK, or noise: sealed, it is lost. `generate_dek` cannot tell; the
+    // contract suite can.
+    kek.then(Fault::Garbage);
+    let lost = seal(&cold()).unwrap();
+    assert_eq!(open(&cold(), "", &lost).unwrap_err().kind(), ErrorKind::Authentication);
+}
+
+#[test]
+fn a_kms_that_hangs_is_given_up_in_time() {
+    let (clock, kek) = (Simulated::new(), Mock::new("k"));
+    let kms = Kms::builder().kek(kek.clone()).runtime(clock.clone()).build().unwrap();
+    let scope = kms.scope(EncryptionContext::empty());
+    let sealed = seal(&scope).unwrap();
+    kek.always(Some(Fault::Hang));
+    clock.advance(Duration::from_secs(700));
+    let before = libkms::rt::Runtime::now(&clock);
+    let error = clock.block_on(scope.seal(Aad::empty(), b"x")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(libkms::rt::Runtime::now(&clock) - before, Duration::from_secs(3));
+    let error = clock.block_on(scope.open(Aad::empty(), &sealed)).unwrap_err();
+    assert_eq!((error.kind(), error.attempts().len()), (ErrorKind::Unavailable, 1));
+    kek.always(None);
+    assert!(clock.block_on(scope.open(Aad::empty(), &sealed)).is_ok());
+
+    // The same on the real clock, from a bare thread.
+    kek.always(Some(Fault::Hang));
+    let outage = OutagePolicy::default().call_timeout(Duration::from_millis(50));
+    let kms = Kms::builder().kek(kek).outage_policy(outage).build().unwrap();
+    let started = Instant::now();
+    assert!(seal(&kms.scope(EncryptionContext::empty())).is_err());
+    assert!(started.elapsed() >= Duration::from_millis(50));
+}
+
+/// Panics in every call, at first or at the second poll.
+struct Panics(Arc<AtomicU32>);
+
+#[async_trait]
+impl KmsBackend for Panics {
+    fn scheme(&self) -> &str {
+        "x-panics"
+    }
+    fn accepts(&self, _: &KeyId) -> bool {
+        true
+    }
+    async fn wrap_dek(&self, dek: &Dek, _: &EncryptionContext) -> Result<WrappedDek> {
+        if self.0.fetch_add(1, Ordering::SeqCst) == 0 {
+            panic!("no reactor running");
+        }
+        Ok(WrappedDek::new(KeyId::new("k")?, dek.expose()?.to_vec()))
+    }
+    async fn unwrap_dek(&self, _: &WrappedDek, _: &EncryptionContext) -> Result<Dek> {
+        let mut asked = false;
+        std::future::poll_fn(|cx| {
+            assert!(!asked, "on purpose");
+            asked = true;
+            cx.waker().wake_by_ref();
+            std::task::Poll::Pending
+        })
+        .await
+    }
+}
+
+#[test]
+fn a_backend_that_panics_is_an_error_and_the_next_call_tries_again() {
+    let scope = scope(Panics(Arc::default()), &[]);
+    assert_eq!(seal(&scope).unwrap_err().kind(), ErrorKind::BadReply);
+    let sealed = seal(&scope).unwrap();
+    for _ in 0..2 {
+        let error: Error = open(&scope, "", &sealed).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::BadReply, "{error}");
+    }
+}
+
+#[test]
+fn freshness_is_what_a_new_dek_would_be() {
+    let clock = Simulated::new();
+    let (a, b) = (Mock::new("a"), Mock::new("b"));
+    let build = |f: &dyn Fn() -> libkms::Builder| {
+        f().runtime(clock.clone()).build().unwrap().scope(EncryptionContext::empty())
+    };
+    let freshness = |scope: &Scope, sealed: &[u8]| scope.open(Aad::empty(), sealed).wait().unwrap().freshness;
+    let of_a = build(&|| Kms::builder().kek(a.clone()));
+    let old = seal(&of_a).unwrap();
+    assert_eq!(freshness(&of_a, &old), Freshness::Current);
+    a.rotate();
+    clock.advance(Duration::from_secs(31));
+    let opened = of_a.open(Aad::empty(), &old).wait().unwrap();
+    assert!(opened.is_stale());
+    assert_eq!(opened.key_id.as_str(), "a/1");
+    let both = build(&|| Kms::builder().kek(a.clone()).kek(b.clone()));
+    let new = seal(&both).unwrap();
+    assert_eq!(freshness(&both, &new), Freshness::Current);
+    assert_eq!(freshness(&both, &old), Freshness::Stale);
+    assert_eq!(freshness(&of_a, &new), Freshness::Stale, "one KEK too many");
+    let reader = build(&|| Kms::builder().opens_with(a.clone()));
+    assert_eq!(freshness(&reader, &new), Freshness::Unknown);
+}
+
+#[test]
+fn any_one_of_several_keks_opens_and_the_error_says_what_each_said() {
+    let (a, b) = (Mock::new("a"), Mock::new("b"));
+    let both = || {
+        let kms = Kms::builder().kek(a.clone()).kek(b.clone()).build().unwrap();
+        kms.scope(EncryptionContext::empty())
+    };
+    let sealed = seal(&both()).unwrap();
+    a.always(Some(Fault::Unavailable));
+    assert_eq!(open(&both(), "", &sealed).unwrap(), b"0123456789");
+    b.always(Some(Fault::Denied));
+    let error = open(&both(), "", &sealed).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    let said: Vec<_> = error.attempts().iter().map(|t| (t.key_id.as_str(), t.error.kind())).collect();
+    assert_eq!(said, [("a/1", ErrorKind::Unavailable), ("b/1", ErrorKind::Denied)]);
+    assert!(seal(&both()).is_err(), "every KEK must wrap");
+}
+
+#[test]
+fn an_opened_dek_is_remembered_for_its_time() {
+    let (clock, kek) = (Simulated::new(), Mock::new("k"));
+    let scope = || {
+        let kms = Kms::builder().kek(kek.clone()).runtime(clock.clone()).build().unwrap();
+        kms.scope(EncryptionContext::empty())
+    };
+    let sealed = seal(&scope()).unwrap();
+    let reader = scope();
+    let calls = |n| assert_eq!(kek.calls(), n);
+    calls(1);
+    (0..10).for_each(|_| drop(open(&reader, "", &sealed).unwrap()));
+    calls(2);
+    clock.advance(Duration::from_secs(600));
+    open(&reader, "", &sealed).unwrap();
+    calls(3);
+}
+
+#[test]
+fn sealing_into_a_buffer_appends_or_leaves_it() {
+    let kek = Mock::new("k");
+    let scope = scope(kek.clone(), &[]);
+    let mut out = b"before".to_vec();
+    scope.seal_into(Aad::empty(), b"x", &mut out).wait().unwrap();
+    assert!(out.starts_with(b"beforeKMSE"));
+    let mut back = b"also".to_vec();
+    scope.open_into(Aad::empty(), &out[6..], &mut back).wait().unwrap();
+    assert_eq!(back, b"alsox");
+    assert!(scope.open_into(Aad::from("other"), &out[6..], &mut back).wait().is_err());
+    assert_eq!(back, b"alsox");
+}
