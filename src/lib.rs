@@ -1,15 +1,64 @@
-//! libkms
-#[allow(unsafe_code)]
-mod arch;
-mod crypto;
-mod dek;
-mod envelope;
+//! Envelope encryption under keys you own.
+//!
+//! Data is encrypted with a data encryption key (DEK); the DEK is wrapped by a key
+//! encryption key (KEK) that stays in a KMS, an HSM or a keyring file. libkms makes,
+//! wraps, reuses, remembers and wipes the DEKs; you name the KEK and seal:
+//!
+//! ```
+//! # fn main() -> libkms::Result<()> {
+//! use libkms::{Aad, EncryptionContext, Kms, Wait};
+//! # let dir = std::env::temp_dir().join(format!("libkms-doc-{}", std::process::id()));
+//! # std::fs::create_dir_all(&dir).unwrap();
+//! # let uri = format!("local:{}#orders?create=true", dir.join("keys.json").display());
+//! # let uri = uri.as_str();
+//!
+//! // uri: "local:keys.json#orders?create=true"
+//! let kms = Kms::from_uri(uri).wait()?;
+//! let orders = kms.scope(EncryptionContext::new([("purpose", "orders")])?);
+//!
+//! let sealed = orders.seal(Aad::from("order/1"), b"two pounds of tea").wait()?;
+//! let opened = orders.open(Aad::from("order/1"), &sealed).wait()?;
+//! assert_eq!(opened.plaintext, b"two pounds of tea");
+//! assert!(orders.open(Aad::from("order/2"), &sealed).wait().is_err());
+//! # std::fs::remove_dir_all(dir).unwrap();
+//! # Ok(()) }
+//! ```
+//!
+//! - [`Kms`] is keys and policies; [`Scope`] is a `Kms` and an [`EncryptionContext`], and
+//!   everything that touches data is a method of it. The context belongs to a purpose or a
+//!   tenant, is bound to the DEK and shown to the KMS; [`Aad`] belongs to the record.
+//! - Records go through [`Scope::seal`] and [`Scope::open`]; while the scope's DEK is good
+//!   they make no call to the KMS. Large data goes through [`stream`]: constant memory,
+//!   random access.
+//! - Methods that may wait for a KMS are futures of no particular runtime; [`Wait::wait`]
+//!   serves programs without async. Nothing in the default build needs tokio.
+//! - A KEK is a [`kek::KmsBackend`]: from a URI by [`kek::from_uri`], or your own.
+//! - [`Error::kind`] says what to do about a failure.
+//!
+//! The [`manual`] has the [threat model](manual::threat_model), the
+//! [limits](manual::limits), the [format](manual::format) and a
+//! [review of what this field got wrong](manual::failures), with the test that covers each.
+//!
+//! # Features
+//!
+//! `local` (default): keyring files. `test-util`: a scripted KMS, simulated time and the
+//! contract suite for backends. `cli`: the program `kms`. A feature adds names; it never
+//! changes what existing names do.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+// The layers, from below: arrows point down only, and tests/house.rs checks it.
 mod error;
-pub mod kek;
-mod kms;
-pub mod rt;
-#[allow(unsafe_code)]
+#[allow(unsafe_code, reason = "pages of key memory")]
 pub mod secret;
+#[allow(unsafe_code, reason = "processor instructions and the system's clock")]
+mod arch;
+pub mod rt;
+mod crypto;
+mod envelope;
+pub mod kek;
+mod dek;
+mod kms;
+pub mod manual;
 
 pub use async_trait::async_trait;
 pub use dek::{DekPolicy, Freshness, OutagePolicy};
@@ -21,12 +70,6 @@ pub use kms::{Builder, IntoKek, Kms, Opened, Outcome, ReferenceRecord, Scope, Se
 pub use rt::{NewFile, Wait, wait};
 pub use secret::Dek;
 
-/// manual
-pub mod manual {
-    /// format
-    pub mod format {}
-}
-
 /// What an envelope tells without keys: suite, recipients, a stored context.
 ///
 /// # Errors
@@ -34,3 +77,8 @@ pub mod manual {
 pub fn inspect(sealed: &[u8]) -> Result<Header> {
     Header::parse(sealed)
 }
+
+/// The README's examples, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -352,6 +352,7 @@ fn a_stored_context_is_the_one_or_none() {
     let reserved = seal(b"\0\x01\0\x0dlibkms-branch\0\x01b");
     let header = Header::parse(&reserved).unwrap();
     let kms = Kms::builder().kek(Glass { key_id: "glass/1", dek: ONE }).build().unwrap();
+    assert_eq!(kms.stored_scope(&header).unwrap_err().kind(), ErrorKind::Misuse);
     let stored = kms.scope(header.stored_context().unwrap().clone());
     assert_eq!(kind(open(&stored, "", &reserved)), ErrorKind::Misuse);
     assert_eq!(stored.seal(Aad::empty(), b"x").wait().unwrap_err().kind(), ErrorKind::Misuse);

@@ -10,7 +10,7 @@ pub use scope::{Opened, ReferenceRecord, Scope};
 pub use streams::SealOptions;
 
 use crate::{
-    EncryptionContext, Result,
+    EncryptionContext, Error, Header, Result,
     dek::{Keks, Opener, Sealer},
     kek::Schemes,
 };
@@ -55,6 +55,17 @@ impl Kms {
     /// As [`kek::from_uri`](crate::kek::from_uri).
     pub async fn from_uri(uri: &str) -> Result<Self> {
         Self::builder().kek(Schemes::default().from_uri(uri).await?).build()
+    }
+
+    /// The scope of the context that an envelope stores in clear. Look at it first:
+    /// whoever wrote the envelope chose it, the tenant in it too.
+    ///
+    /// # Errors
+    /// Misuse if the envelope stores none, or one that is not for callers.
+    pub fn stored_scope(&self, header: &Header) -> Result<Scope> {
+        let context = header.stored_context();
+        let scope = self.scope(context.cloned().ok_or_else(|| Error::misuse("no context is stored there"))?);
+        scope.check().map(|()| scope)
     }
 
     /// Everything sealed and opened through the result is bound to `context`.
