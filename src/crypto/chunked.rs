@@ -73,8 +73,12 @@ impl Cobblestone {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    pub(crate) fn raw(key: &[u8; 32], base_nonce: &[u8; 12]) -> Cobblestone {
+        Cobblestone { key: Aes256Gcm::new(key).unwrap(), base_nonce: *base_nonce }
+    }
 
     #[test]
     fn f18_the_chunk_counter_ends_at_its_limit() {

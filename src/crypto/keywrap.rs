@@ -17,6 +17,9 @@ impl Kwp {
 
     /// 8 bytes more than `key`, rounded up to 8.
     pub(crate) fn wrap(&self, key: &[u8]) -> Result<Vec<u8>> {
+        if key.is_empty() {
+            return Err(Error::misuse("AES-KWP wraps one byte or more"));
+        }
         let mut out = vec![0; key.len().next_multiple_of(8) + 8];
         on_cipher!(&self.0, c => AesKwp::inner_init(c).wrap_key(key, &mut out).map(|_| ()))
             .map_err(|_| Error::limit("AES-KWP wraps at most 2^32 - 1 bytes"))?;

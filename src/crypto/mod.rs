@@ -16,4 +16,4 @@ pub(crate) use random::fill as random;
 pub(crate) use xaes::{Xaes256Gcm, wipe_from};
 
 #[cfg(test)]
-mod vectors;
+pub(crate) mod vectors;

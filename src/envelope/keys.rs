@@ -21,6 +21,14 @@ impl PayloadKey {
     }
 }
 
+#[cfg(test)]
+impl PayloadKey {
+    /// Of a published vector.
+    pub(crate) fn of(bytes: &[u8; 32]) -> Self {
+        Self(Arc::new(Locked::copy_of(bytes).unwrap()))
+    }
+}
+
 /// K_mac, K_payload and the commitment of one DEK, suite and context.
 pub(crate) struct DerivedKeys {
     mac: Locked<[u8; 32]>,

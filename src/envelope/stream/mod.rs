@@ -13,6 +13,8 @@ mod range;
 mod read;
 mod seal;
 mod seek;
+#[cfg(test)]
+mod vectors;
 mod write;
 
 pub use open::{OpenStream, Opening};
