@@ -4,6 +4,7 @@ use std::io::Read;
 
 const PART: usize = 8 << 20;
 
+/// The program; the tests run it too.
 pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     let keys = std::env::temp_dir().join(format!("libkms-big-{}.json", std::process::id()));
     let kms = Kms::from_uri(&format!("local:{}#backup?create=true", keys.display())).wait()?;

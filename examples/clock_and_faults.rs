@@ -6,6 +6,7 @@ use libkms::{
 };
 use std::time::Duration;
 
+/// The program; the tests run it too.
 pub fn main() -> libkms::Result<()> {
     let (clock, kek) = (Simulated::new(), Mock::new("orders"));
     let policy = DekPolicy::reuse().for_time(Duration::from_secs(600));

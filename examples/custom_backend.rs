@@ -43,6 +43,7 @@ impl KmsBackend for InMemory {
     }
 }
 
+/// The program; the tests run it too.
 pub fn main() -> Result<()> {
     // As a URI, for configurations; `Kms::builder().kek(InMemory::open("k")?)` does as well.
     let schemes = Schemes::default().with("x-memory", |uri| async move { InMemory::open(uri.rest()) });

@@ -2,6 +2,7 @@
 use libkms::{Aad, EncryptionContext, Error, Header, Kms, Wait};
 use std::{fs, io::BufReader};
 
+/// The program; the tests run it too.
 pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = std::env::temp_dir().join(format!("libkms-files-{}", std::process::id()));
     fs::create_dir_all(&folder)?;

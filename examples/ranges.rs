@@ -2,6 +2,7 @@
 use libkms::{Aad, EncryptionContext, Header, Kms, Wait, stream};
 use std::io::{Cursor, Read, Seek, SeekFrom, Write};
 
+/// The program; the tests run it too.
 pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     let keys = std::env::temp_dir().join(format!("libkms-ranges-{}.json", std::process::id()));
     let kms = Kms::from_uri(&format!("local:{}#backup?create=true", keys.display())).wait()?;

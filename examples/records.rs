@@ -2,6 +2,7 @@
 use libkms::{Aad, EncryptionContext, ErrorKind, Kms, Result, Wait};
 use std::collections::BTreeMap;
 
+/// The program; the tests run it too.
 pub fn main() -> Result<()> {
     let keys = std::env::temp_dir().join(format!("libkms-records-{}.json", std::process::id()));
     let kms = Kms::from_uri(&format!("local:{}#users?create=true", keys.display())).wait()?;

@@ -4,6 +4,7 @@ use libkms::{
     kek::{Fault, Mock},
 };
 
+/// The program; the tests run it too.
 pub fn main() -> libkms::Result<()> {
     let (frankfurt, dublin) = (Mock::new("eu-central-1"), Mock::new("eu-west-1"));
     let build = || {

@@ -45,6 +45,7 @@
 //! contract suite for backends. `cli`: the program `kms`. A feature adds names; it never
 //! changes what existing names do.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(unreachable_pub)]
 
 // The layers, from below: arrows point down only, and tests/house.rs checks it.
 mod error;

@@ -27,11 +27,13 @@ struct Shared {
     change: Condvar,
 }
 
+/// By time, then by number: the waker of whoever sleeps.
+type Timers = BTreeMap<(Duration, u64), Waker>;
+
 #[derive(Default)]
 struct State {
     ready: Vec<Arc<Task>>,
-    /// By time, then by number: the waker of whoever sleeps.
-    timers: BTreeMap<(Duration, u64), Waker>,
+    timers: Timers,
     next: u64,
 }
 
@@ -74,7 +76,7 @@ impl Shared {
     }
 
     /// Waits until something is due or ready.
-    fn next(&self) -> (BTreeMap<(Duration, u64), Waker>, Vec<Arc<Task>>) {
+    fn next(&self) -> (Timers, Vec<Arc<Task>>) {
         let mut state = self.state();
         loop {
             let now = since_boot();
