@@ -60,6 +60,11 @@ fn bytes_and_time_end_a_dek_too() {
     assert_eq!(kek.calls(), 4, "a message above the bound has a DEK of its own");
     seal(&scope).unwrap();
 
+    let kek = Mock::new("k");
+    let scope = with_policy(&kek, DekPolicy::reuse().for_time(Duration::ZERO));
+    (0..5).for_each(|_| drop(seal(&scope).unwrap()));
+    assert_eq!(kek.calls(), 5, "a DEK of no time seals the one message it was made for");
+
     let (clock, kek) = (Simulated::new(), Mock::new("k"));
     let kms = Kms::builder().kek(kek.clone()).runtime(clock.clone()).build().unwrap();
     let scope = kms.scope(EncryptionContext::empty());

@@ -27,16 +27,26 @@ struct Page {
 pub(crate) fn fill<const N: usize>(out: &mut [u8; N]) -> Result<()> {
     const { assert!(N >= 8 && N <= 64) };
     thread_local!(static PAGES: RefCell<Option<Page>> = const { RefCell::new(None) });
-    PAGES.with_borrow_mut(|page| {
+    let drawn = PAGES.try_with(|page| {
+        let mut page = page.borrow_mut();
         if page.is_none() {
             *page = Some(Page { bytes: Locked::fill(|_| Ok(()))?, used: PAGE });
         }
-        page.as_mut().map_or(Err(Error::limit("key memory")), |page| page.draw(out))
-    })?;
+        match page.as_mut() {
+            Some(page) => page.draw(out),
+            None => from_the_system(out),
+        }
+    });
+    // A thread that ends has no page any more.
+    drawn.unwrap_or_else(|_| from_the_system(out))?;
     if let Some(word) = arch::hardware_word() {
         out.iter_mut().zip(word.to_ne_bytes()).for_each(|(o, w)| *o ^= w);
     }
     Ok(())
+}
+
+fn from_the_system(out: &mut [u8]) -> Result<()> {
+    getrandom::fill(out).map_err(|e| Error::new(ErrorKind::Io, format!("the system's random source: {e}")))
 }
 
 impl Page {
@@ -44,8 +54,7 @@ impl Page {
         let bytes = self.bytes.get_mut()?;
         if PAGE - self.used < out.len() {
             let mut seed = Zeroizing::new([0; 32]);
-            getrandom::fill(&mut *seed)
-                .map_err(|e| Error::new(ErrorKind::Io, format!("the system's random source: {e}")))?;
+            from_the_system(&mut *seed)?;
             ChaCha20Rng::from_seed(*seed).fill_bytes(bytes);
             self.used = 0;
         }

@@ -57,10 +57,14 @@ impl SealDek {
 
     /// Takes one message of `len` bytes from what is left; whether it was there.
     fn take(&self, now: Duration, len: u64) -> bool {
+        now < self.until && self.take_at_any_time(len)
+    }
+
+    fn take_at_any_time(&self, len: u64) -> bool {
         let less = |left: &AtomicU64, by: u64| {
             left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(by)).is_ok()
         };
-        now < self.until && less(&self.messages, 1) && less(&self.bytes, len)
+        less(&self.messages, 1) && less(&self.bytes, len)
     }
 
     /// Header and keys of a payload of suite 2.
@@ -141,7 +145,7 @@ impl Sealer {
             if let Some(dek) = self.warm(slot, len)? {
                 return Ok(dek);
             }
-            let (number, flight) = self.join(slot);
+            let (number, flight, ours) = self.join(slot);
             let landed = flight.await;
             let mut state = slot.state();
             if matches!(*state, State::Coming(n, _) if n == number) {
@@ -149,7 +153,9 @@ impl Sealer {
             }
             drop(state);
             let dek = landed?;
-            if dek.take(self.rt.now(), len) {
+            // Whoever had it made uses it once, however short its time is: else a policy of
+            // no time would ask the KMS for ever.
+            if dek.take(self.rt.now(), len) || (ours && dek.take_at_any_time(len)) {
                 return Ok(dek);
             }
         }
@@ -163,12 +169,12 @@ impl Sealer {
         flight.await
     }
 
-    /// The flight under way for this slot, or a new one.
-    fn join(&self, slot: &Slot) -> (u64, Flight<Result<Arc<SealDek>>>) {
+    /// The flight under way for this slot, or a new one, and whether it is new.
+    fn join(&self, slot: &Slot) -> (u64, Flight<Result<Arc<SealDek>>>, bool) {
         let (number, flight, task) = {
             let mut state = slot.state();
             if let State::Coming(number, flight) = &*state {
-                return (*number, flight.clone());
+                return (*number, flight.clone(), false);
             }
             let number = self.flights.fetch_add(1, Ordering::Relaxed);
             let (flight, task) = Flight::new(self.fresh(&slot.context), || Err(panicked()));
@@ -177,7 +183,7 @@ impl Sealer {
         };
         // Outside of the lock: a local backend runs right here.
         launch(&*self.rt, task);
-        (number, flight)
+        (number, flight, true)
     }
 
     fn fresh(

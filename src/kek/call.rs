@@ -31,7 +31,6 @@ pub(crate) struct Kek {
     current: Mutex<Option<Current>>,
 }
 
-#[derive(Clone)]
 struct Current {
     key: Option<KeyId>,
     learnt: Duration,
@@ -74,13 +73,28 @@ impl Kek {
 
     /// The key that would wrap now; `None` if that cannot be told.
     pub(crate) async fn current_key(&self) -> Option<KeyId> {
-        let known = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match known {
-            Some(c) if self.rt.now().saturating_sub(c.learnt) < CURRENT_FOR => c.key,
-            _ => {
-                let key = self.in_time(self.backend.current_key()).await.ok().flatten();
-                self.learn(key.clone());
-                key
+        if let Some(known) = self.known() {
+            return known;
+        }
+        let key = self.in_time(self.backend.current_key()).await.ok().flatten();
+        self.learn(key.clone());
+        key
+    }
+
+    /// What was learnt, while that is good. Whoever gets `None` is to ask; meanwhile the
+    /// others go on with what was known.
+    fn known(&self) -> Option<Option<KeyId>> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.rt.now();
+        match &mut *current {
+            Some(c) if now.saturating_sub(c.learnt) < CURRENT_FOR => Some(c.key.clone()),
+            Some(c) => {
+                c.learnt = now;
+                None
+            }
+            None => {
+                *current = Some(Current { key: None, learnt: now });
+                None
             }
         }
     }

@@ -1,5 +1,5 @@
 //! The thread: a timer heap and a run queue.
-use super::{BoxFuture, Runtime};
+use super::{BoxFuture, Runtime, wait};
 use crate::arch::since_boot;
 use std::{
     collections::BTreeMap,
@@ -7,7 +7,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, Once, OnceLock, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
@@ -30,22 +30,26 @@ struct Shared {
 /// By time, then by number: the waker of whoever sleeps.
 type Timers = BTreeMap<(Duration, u64), Waker>;
 
-#[derive(Default)]
 struct State {
     ready: Vec<Arc<Task>>,
     timers: Timers,
     next: u64,
 }
 
-fn shared() -> &'static Shared {
-    static ONE: OnceLock<Shared> = OnceLock::new();
-    static STARTED: Once = Once::new();
-    let shared = ONE.get_or_init(|| Shared { state: Mutex::default(), change: Condvar::new() });
-    STARTED.call_once(|| {
-        let thread = thread::Builder::new().name("libkms".into());
-        thread.spawn(|| shared.run()).expect("the system starts a thread");
-    });
-    shared
+/// What the thread works on. `None` where the system starts no thread: then nothing waits
+/// (see [`Sleep`] and [`Background::spawn`]).
+fn shared() -> Option<&'static Shared> {
+    static SHARED: Shared = Shared { state: Mutex::new(State::new()), change: Condvar::new() };
+    static STARTED: AtomicBool = AtomicBool::new(false);
+    if !STARTED.load(Ordering::Acquire) {
+        // The lock makes it one thread.
+        let _state = SHARED.state();
+        if !STARTED.load(Ordering::Acquire) {
+            thread::Builder::new().name("libkms".into()).spawn(|| SHARED.run()).ok()?;
+            STARTED.store(true, Ordering::Release);
+        }
+    }
+    Some(&SHARED)
 }
 
 impl Runtime for Background {
@@ -58,7 +62,16 @@ impl Runtime for Background {
     }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {
+        if shared().is_none() {
+            return wait(task);
+        }
         Arc::new(Task { future: Mutex::new(Some(task)), queued: AtomicBool::new(false) }).wake();
+    }
+}
+
+impl State {
+    const fn new() -> Self {
+        Self { ready: Vec::new(), timers: BTreeMap::new(), next: 0 }
     }
 }
 
@@ -118,7 +131,7 @@ impl Task {
 impl Wake for Task {
     fn wake(self: Arc<Self>) {
         if !self.queued.swap(true, Ordering::AcqRel) {
-            let shared = shared();
+            let Some(shared) = shared() else { return };
             shared.state().ready.push(self);
             shared.change.notify_one();
         }
@@ -137,7 +150,8 @@ impl Future for Sleep {
         if since_boot() >= self.at {
             return Poll::Ready(());
         }
-        let shared = shared();
+        // Without a thread nobody would wake us: the time is over at once.
+        let Some(shared) = shared() else { return Poll::Ready(()) };
         let mut state = shared.state();
         let number = *self.number.get_or_insert_with(|| {
             state.next += 1;
@@ -151,8 +165,8 @@ impl Future for Sleep {
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        if let Some(number) = self.number {
-            shared().state().timers.remove(&(self.at, number));
+        if let (Some(number), Some(shared)) = (self.number, shared()) {
+            shared.state().timers.remove(&(self.at, number));
         }
     }
 }
@@ -160,7 +174,7 @@ impl Drop for Sleep {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rt::{unless, wait};
+    use crate::rt::unless;
     use std::sync::mpsc;
 
     #[test]
@@ -171,8 +185,15 @@ mod tests {
         assert!(rt.now() - before >= Duration::from_millis(20));
         let mut long = rt.sleep(Duration::from_secs(3600));
         assert!(long.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        let count =
-            || shared().state().timers.keys().filter(|k| k.0 > rt.now() + Duration::from_secs(3000)).count();
+        let count = || {
+            shared()
+                .unwrap()
+                .state()
+                .timers
+                .keys()
+                .filter(|k| k.0 > rt.now() + Duration::from_secs(3000))
+                .count()
+        };
         assert_eq!(count(), 1);
         drop(long);
         assert_eq!(count(), 0);

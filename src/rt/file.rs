@@ -18,18 +18,17 @@ pub struct NewFile {
 impl NewFile {
     /// Begins what will be `target`. `private`: mode 0600, else what the umask leaves.
     pub fn create(target: &Path, private: bool) -> Result<Self> {
-        let name =
-            target.file_name().ok_or_else(|| Error::misuse(format!("{} names no file", target.display())))?;
+        if target.file_name().is_none() {
+            return Err(Error::misuse(format!("{} names no file", target.display())));
+        }
         let directory = directory_of(target);
         let mut last = io::Error::other("no free name");
         for _ in 0..16 {
             let mut number = [0; 8];
             getrandom::fill(&mut number)
                 .map_err(|e| Error::io("the system's random source", io::Error::other(e)))?;
-            let mut hidden = std::ffi::OsString::from(".");
-            hidden.push(name);
-            hidden.push(format!(".{:016x}.tmp", u64::from_ne_bytes(number)));
-            let temporary = directory.join(hidden);
+            // Not made of the target's name, which may be as long as names can be.
+            let temporary = directory.join(format!(".libkms-{:016x}.tmp", u64::from_ne_bytes(number)));
             match options(private).open(&temporary) {
                 Ok(file) => return Ok(Self { file, temporary, target: target.into(), done: false }),
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => last = e,
@@ -58,8 +57,11 @@ impl NewFile {
         };
         named.map_err(|e| Error::io(&what, e))?;
         self.done = true;
-        // The name is on disk when its directory is.
-        File::open(directory_of(&self.target)).and_then(|d| d.sync_all()).map_err(|e| Error::io(&what, e))
+        // The name is on disk when its directory is. Some file systems sync none.
+        match File::open(directory_of(&self.target)).and_then(|d| d.sync_all()) {
+            Err(e) if e.kind() != io::ErrorKind::InvalidInput => Err(Error::io(&what, e)),
+            _ => Ok(()),
+        }
     }
 }
 
