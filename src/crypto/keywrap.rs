@@ -1,6 +1,6 @@
 //! AES key wrap: KW (RFC 3394) and KWP (RFC 5649), both of SP 800-38F.
 use crate::{
-    Error, Result,
+    Dek, Error, Result,
     arch::{Aes, on_cipher},
 };
 use aes::cipher::common::InnerInit;
@@ -26,17 +26,22 @@ impl Kwp {
         Ok(out)
     }
 
-    /// Authentication if `wrapped` is not a wrap under this KEK, of whatever length.
-    pub(crate) fn unwrap(&self, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        if wrapped.len() < 16 || !wrapped.len().is_multiple_of(8) {
+    /// The DEK of a wrap of 40 bytes, straight into key memory. Authentication if it is not
+    /// one of a DEK under this KEK.
+    pub(crate) fn unwrap_dek(&self, wrapped: &[u8]) -> Result<Dek> {
+        Dek::fill(|dek| match self.unwrap_to(wrapped, dek)? {
+            32 => Ok(()),
+            _ => Err(Error::authentication()),
+        })
+    }
+
+    /// Fills `out`, 8 bytes shorter than `wrapped`, and says how much of it is key.
+    pub(super) fn unwrap_to(&self, wrapped: &[u8], out: &mut [u8]) -> Result<usize> {
+        if wrapped.len() < 16 || !wrapped.len().is_multiple_of(8) || wrapped.len() != out.len() + 8 {
             return Err(Error::authentication());
         }
-        let mut out = Zeroizing::new(vec![0; wrapped.len() - 8]);
-        let len =
-            on_cipher!(&self.0, c => AesKwp::inner_init(c).unwrap_key(wrapped, &mut out).map(<[u8]>::len))
-                .map_err(|_| Error::authentication())?;
-        out.truncate(len);
-        Ok(out)
+        on_cipher!(&self.0, c => AesKwp::inner_init(c).unwrap_key(wrapped, out).map(<[u8]>::len))
+            .map_err(|_| Error::authentication())
     }
 }
 

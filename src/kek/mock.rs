@@ -193,7 +193,7 @@ impl KmsBackend for Mock {
         }
         let kek =
             self.version(&wrapped.key_id).ok_or_else(|| Error::new(ErrorKind::Denied, "no such key"))?;
-        let dek = Dek::take(&mut kek.unwrap(&wrapped.ciphertext)?[..])?;
+        let dek = kek.unwrap_dek(&wrapped.ciphertext)?;
         self.state().unwrapped = Some(dek.share());
         Ok(dek)
     }

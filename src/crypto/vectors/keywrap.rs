@@ -28,7 +28,12 @@ fn aes_kwp() {
     let set = TestSet::load(TestName::AesKeyWrapWithPadding).unwrap();
     let outcomes = set.test_groups.iter().flat_map(|group| &group.tests).map(|case| {
         let kek = Kwp::new(&case.key).unwrap();
-        outcome(case, kek.wrap(&case.pt), kek.unwrap(&case.ct))
+        let mut out = Zeroizing::new(vec![0; case.ct.len().saturating_sub(8)]);
+        let unwrapped = kek.unwrap_to(&case.ct, &mut out).map(|len| {
+            out.truncate(len);
+            out
+        });
+        outcome(case, kek.wrap(&case.pt), unwrapped)
     });
     account(254, outcomes, &[(PASSED, 254)]);
 }

@@ -152,8 +152,7 @@ impl KmsBackend for Keyring {
         let version = self.version(&wrapped.key_id).ok_or_else(|| {
             Error::new(ErrorKind::Denied, format!("{} is not of this keyring", wrapped.key_id))
         })?;
-        let mut dek = self.kek(version)?.unwrap(&wrapped.ciphertext)?;
-        Dek::take(&mut dek[..])
+        self.kek(version)?.unwrap_dek(&wrapped.ciphertext)
     }
 
     async fn current_key(&self) -> Result<Option<KeyId>> {
