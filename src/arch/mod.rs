@@ -1,12 +1,14 @@
-//! What depends on the machine: CPU kernels behind one set of names, and the clock.
+//! What depends on the machine: CPU kernels behind one set of names, and system calls.
 //!
 //! Callers see keys that seal and open; which kernel serves a key is chosen when the key
 //! is made. Today there is one: the RustCrypto crates, constant-time in software and on
 //! AES-NI or ARMv8 AES where the processor has them.
 mod clock;
 mod entropy;
+mod link;
 mod portable;
 
 pub(crate) use clock::since_boot;
 pub(crate) use entropy::hardware_word;
+pub(crate) use link::link_open_file;
 pub(crate) use portable::{Aes, Aes256Gcm, Block, on_cipher};

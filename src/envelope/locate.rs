@@ -3,6 +3,7 @@ use super::{
     Copies, EncryptionContext, HeaderCopy, Recipient, Suite,
     header::{FIXED, MAGIC, PLACES, VERSION},
     keys::MAC,
+    stream::plaintext_len,
 };
 use crate::{Error, Result, crypto::STREAM_HEAD};
 use std::{
@@ -122,6 +123,20 @@ impl Header {
     /// once the payload opens with it.
     pub fn stored_context(&self) -> Option<&EncryptionContext> {
         self.first().context.as_ref()
+    }
+
+    /// How long the plaintext of an envelope of `sealed` bytes is, without keys: nobody has
+    /// authenticated that.
+    ///
+    /// # Errors
+    /// Malformed if no envelope with this header has that length.
+    pub fn plaintext_len(&self, sealed: u64) -> Result<u64> {
+        let payload = sealed.saturating_sub(self.len() as u64);
+        let told = match self.suite() {
+            Suite::OneShot => payload.checked_sub(Suite::OneShot.least_payload() as u64),
+            Suite::Chunked => plaintext_len(payload).ok(),
+        };
+        told.ok_or_else(|| Error::malformed("payload: no envelope has this length"))
     }
 
     /// Copies to try, in order: one, or two that differ.

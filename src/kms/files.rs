@@ -6,7 +6,8 @@ use crate::{
 };
 use std::{
     fs::File,
-    io::{self, Read, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
+    ops::{Bound, RangeBounds},
     path::Path,
 };
 
@@ -76,6 +77,47 @@ impl Scope {
         Ok(Outcome { bytes, damage })
     }
 
+    /// Opens the bytes in `range` of the plaintext of a sealed file, of suite 2, into `to`.
+    /// Blocks.
+    ///
+    /// What is written is authentic. That the plaintext ends where the file says is proved
+    /// where it matters: for a range without an end, or with one beyond it.
+    ///
+    /// # Errors
+    /// As [`opener`](Self::opener), and those of `from` and `to`; Misuse if the range ends
+    /// before it begins or beyond the plaintext.
+    pub fn open_range(
+        &self,
+        aad: Aad<'_>,
+        header: &Header,
+        mut from: impl Read + Seek,
+        range: impl RangeBounds<u64>,
+        mut to: impl Write,
+    ) -> Result<Outcome> {
+        let opening = wait(self.opener(aad, header))?;
+        let told = opening.plaintext_len(from.seek(SeekFrom::End(0))?)?;
+        let mut from = opening.seekable(from)?;
+        let start = match range.start_bound() {
+            Bound::Included(n) => *n,
+            Bound::Excluded(n) => n.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(n) => Some(n.saturating_add(1)),
+            Bound::Excluded(n) => Some(*n),
+            Bound::Unbounded => None,
+        };
+        let len = if end.is_some_and(|n| n <= told) { told } else { from.seek(SeekFrom::End(0))? };
+        let end = end.unwrap_or(len.max(start));
+        if start > end || end > len {
+            return Err(Error::misuse(format!("no such range in a plaintext of {len} bytes")));
+        }
+        from.seek(SeekFrom::Start(start))?;
+        let bytes = copy(&mut from.take(end - start), &mut to)?;
+        to.flush()?;
+        Ok(Outcome { bytes, damage: header.damage() })
+    }
+
     /// Seals a file into a new one, which appears whole or not at all. Blocks.
     ///
     /// # Errors
@@ -107,7 +149,7 @@ fn open(path: &Path) -> Result<(File, Option<u64>)> {
     let what = |e| Error::io(path.display(), e);
     let file = File::open(path).map_err(what)?;
     let about = file.metadata().map_err(what)?;
-    Ok((file, about.is_file().then(|| about.len())))
+    Ok((file, about.is_file().then_some(about.len())))
 }
 
 /// Everything, 64 KiB at a time: plaintext, so the buffer is wiped.

@@ -1,67 +1,85 @@
 //! Files that appear whole or not at all.
-use crate::{Error, Result};
+use crate::{Error, Result, arch::link_open_file};
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
 };
 
-/// A file being written under another name beside its own. Dropped without
-/// [`commit`](Self::commit), it leaves nothing.
+/// A file being written that has no name yet, or, where the system has no such files,
+/// another one beside its own. Dropped without [`commit`](Self::commit), it leaves nothing;
+/// on Linux not even if the process is killed.
 pub struct NewFile {
     file: File,
-    temporary: PathBuf,
+    /// Its name for now, if it has one.
+    temporary: Option<PathBuf>,
     target: PathBuf,
-    done: bool,
 }
 
 impl NewFile {
     /// Begins what will be `target`. `private`: mode 0600, else what the umask leaves.
-    pub fn create(target: &Path, private: bool) -> Result<Self> {
+    ///
+    /// # Errors
+    /// Io if its directory cannot be written; Misuse if `target` names no file.
+    pub fn create(target: impl AsRef<Path>, private: bool) -> Result<Self> {
+        let target = target.as_ref();
         if target.file_name().is_none() {
             return Err(Error::misuse(format!("{} names no file", target.display())));
         }
         let directory = directory_of(target);
-        let mut last = io::Error::other("no free name");
-        for _ in 0..16 {
-            let mut number = [0; 8];
-            getrandom::fill(&mut number)
-                .map_err(|e| Error::io("the system's random source", io::Error::other(e)))?;
-            // Not made of the target's name, which may be as long as names can be.
-            let temporary = directory.join(format!(".libkms-{:016x}.tmp", u64::from_ne_bytes(number)));
-            match options(private).open(&temporary) {
-                Ok(file) => return Ok(Self { file, temporary, target: target.into(), done: false }),
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => last = e,
-                Err(e) => return Err(Error::io(format!("cannot write to {}", directory.display()), e)),
+        let what = |e| Error::io(format!("cannot write to {}", directory.display()), e);
+        let (file, temporary) = match nameless(directory, private) {
+            Some(file) => (file, None),
+            None => {
+                let (path, file) =
+                    under_free_name(directory, |path| options(private).create_new(true).open(path))
+                        .map_err(what)?;
+                (file, Some(path))
             }
-        }
-        Err(Error::io(format!("cannot write to {}", directory.display()), last))
+        };
+        Ok(Self { file, temporary, target: target.into() })
     }
 
     /// Syncs, then gives the file its name. With `replace` false it never replaces: if
     /// there is such a file by now, that is an error and this one goes.
+    ///
+    /// # Errors
+    /// Io.
     pub fn commit(mut self, replace: bool) -> Result<()> {
         let what = format!("cannot write {}", self.target.display());
-        self.file.sync_all().map_err(|e| Error::io(&what, e))?;
-        let rename = || fs::rename(&self.temporary, &self.target);
-        let named = if replace {
-            rename()
-        } else {
-            match fs::hard_link(&self.temporary, &self.target) {
-                Ok(()) => fs::remove_file(&self.temporary),
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(e),
-                // A file system without links: look, then rename.
-                Err(_) if !self.target.exists() => rename(),
-                Err(e) => Err(e),
-            }
-        };
-        named.map_err(|e| Error::io(&what, e))?;
-        self.done = true;
+        self.file.sync_all().and_then(|()| self.name(replace)).map_err(|e| Error::io(&what, e))?;
         // The name is on disk when its directory is. Some file systems sync none.
         match File::open(directory_of(&self.target)).and_then(|d| d.sync_all()) {
             Err(e) if e.kind() != io::ErrorKind::InvalidInput => Err(Error::io(&what, e)),
             _ => Ok(()),
         }
+    }
+
+    fn name(&mut self, replace: bool) -> io::Result<()> {
+        let temporary = match &self.temporary {
+            Some(path) => path.clone(),
+            None if !replace => return link_open_file(&self.file, &self.target),
+            None => {
+                // What replaces is renamed, and so needs a name first.
+                let link = |path: &Path| link_open_file(&self.file, path);
+                let (path, ()) = under_free_name(directory_of(&self.target), link)?;
+                self.temporary = Some(path.clone());
+                path
+            }
+        };
+        if replace {
+            fs::rename(&temporary, &self.target)?;
+        } else {
+            match fs::hard_link(&temporary, &self.target) {
+                Ok(()) => fs::remove_file(&temporary)?,
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Err(e),
+                // A file system without links: look, then rename.
+                Err(_) if !self.target.exists() => fs::rename(&temporary, &self.target)?,
+                Err(e) => return Err(e),
+            }
+        }
+        self.temporary = None;
+        Ok(())
     }
 }
 
@@ -77,8 +95,8 @@ impl Write for NewFile {
 
 impl Drop for NewFile {
     fn drop(&mut self) {
-        if !self.done {
-            let _ = fs::remove_file(&self.temporary);
+        if let Some(path) = &self.temporary {
+            let _ = fs::remove_file(path);
         }
     }
 }
@@ -90,13 +108,41 @@ fn directory_of(path: &Path) -> &Path {
     }
 }
 
+/// A name of this library's own in `directory`, for which `make` succeeded. It is not made
+/// of the target's name, which may be as long as names can be.
+fn under_free_name<T>(directory: &Path, make: impl Fn(&Path) -> io::Result<T>) -> io::Result<(PathBuf, T)> {
+    let mut last = io::Error::other("no free name");
+    for _ in 0..16 {
+        let mut number = [0; 8];
+        getrandom::fill(&mut number).map_err(io::Error::other)?;
+        let path = directory.join(format!(".libkms-{:016x}.tmp", u64::from_ne_bytes(number)));
+        match make(&path) {
+            Ok(made) => return Ok((path, made)),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => last = e,
+            Err(e) => return Err(e),
+        }
+    }
+    Err(last)
+}
+
+/// A file without a name, where the system has them and can name them later.
+#[cfg(target_os = "linux")]
+fn nameless(directory: &Path, private: bool) -> Option<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let file = options(private).custom_flags(libc::O_TMPFILE).open(directory).ok()?;
+    Path::new("/proc/self/fd").exists().then_some(file)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn nameless(_: &Path, _: bool) -> Option<File> {
+    None
+}
+
 fn options(private: bool) -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
+    options.write(true);
     #[cfg(unix)]
-    if private {
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    }
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, if private { 0o600 } else { 0o666 });
     options
 }
 
@@ -118,6 +164,8 @@ mod tests {
         let mut f = NewFile::create(&target, false).unwrap();
         f.write_all(b"half").unwrap();
         assert!(!target.exists());
+        #[cfg(target_os = "linux")]
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 0, "killed now, it would leave nothing");
         drop(f);
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
         let mut f = NewFile::create(&target, true).unwrap();

@@ -19,6 +19,7 @@ mod write;
 
 pub use open::{OpenStream, Opening};
 pub use range::Plan;
+pub(super) use range::plaintext_len;
 pub use read::{OpenReader, SealReader};
 pub use seal::Sealing;
 pub use seek::SeekReader;

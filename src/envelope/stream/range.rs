@@ -20,13 +20,7 @@ impl Opening {
     /// Malformed if the payload is below its minimum; Authentication if an object of this
     /// length was cut short.
     pub fn plaintext_len(&self, object_len: u64) -> Result<u64> {
-        let chunks = object_len
-            .checked_sub(self.header_len + HEAD as u64)
-            .filter(|n| *n >= TAG as u64)
-            .ok_or_else(|| Error::malformed("payload: below its suite's minimum"))?;
-        let (full, rest) = (chunks / SEALED_CHUNK as u64, chunks % SEALED_CHUNK as u64);
-        let last = rest.checked_sub(TAG as u64).ok_or_else(Error::authentication)?;
-        Ok(full * CHUNK as u64 + last)
+        plaintext_len(object_len.saturating_sub(self.header_len))
     }
 
     /// Which range of an object of `object_len` bytes to fetch for `plain`.
@@ -76,4 +70,15 @@ impl Opening {
     pub(super) fn message_key(&self, head: &[u8; HEAD]) -> Result<Cobblestone> {
         Cobblestone::of(self.key.expose()?, &self.aad, head)
     }
+}
+
+/// Of a payload of this many bytes.
+pub(in crate::envelope) fn plaintext_len(payload: u64) -> Result<u64> {
+    let chunks = payload
+        .checked_sub(HEAD as u64)
+        .filter(|n| *n >= TAG as u64)
+        .ok_or_else(|| Error::malformed("payload: below its suite's minimum"))?;
+    let (full, rest) = (chunks / SEALED_CHUNK as u64, chunks % SEALED_CHUNK as u64);
+    let last = rest.checked_sub(TAG as u64).ok_or_else(Error::authentication)?;
+    Ok(full * CHUNK as u64 + last)
 }

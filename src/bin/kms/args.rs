@@ -1,0 +1,187 @@
+//! The command line.
+use crate::failure::{EXIT_CODES, Failure};
+use clap::{Parser, Subcommand, error::ErrorKind};
+use std::path::PathBuf;
+
+/// Seals files under keys you own, and opens them
+///
+/// Envelope encryption: every file is sealed under a data key (DEK), which a key encryption
+/// key (KEK) in a KMS or in a keyring file wraps. With neither --kek nor --opens-with the
+/// keyring is kms/keyring.json in $XDG_DATA_HOME or ~/.local/share, key default; seal makes
+/// it when there is none.
+#[derive(Parser)]
+#[command(name = "kms", version, max_term_width = 100, after_long_help = EXIT_CODES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+impl Args {
+    /// From the command line. Does not return where help is asked for.
+    pub(crate) fn read() -> Result<Self, Failure> {
+        use ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
+        Self::try_parse().map_err(|e| match e.kind() {
+            DisplayHelp | DisplayHelpOnMissingArgumentOrSubcommand | DisplayVersion => e.exit(),
+            _ => {
+                let told = e.to_string();
+                let what = told.split("\n\n").next().unwrap_or_default();
+                let words = what.trim_start_matches("error: ").split_whitespace();
+                Failure::usage(&(words.collect::<Vec<_>>().join(" ") + "; --help tells more"))
+            }
+        })
+    }
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Seal(SealArgs),
+    Open(OpenArgs),
+    Inspect(InspectArgs),
+    Keyring(KeyringArgs),
+}
+
+/// Seal files: FILE becomes FILE.kms beside it, and stays
+///
+/// Standard input goes to standard output. The encryption context is stored in clear. Each
+/// output appears whole or not at all.
+#[derive(clap::Args)]
+#[command(after_long_help = EXIT_CODES)]
+pub(crate) struct SealArgs {
+    #[command(flatten)]
+    pub(crate) files: Files,
+    #[command(flatten)]
+    pub(crate) keys: Keys,
+    /// How often the header stands in a file: twice can be rewrapped in place [default: 2 for
+    /// 1 MiB and more, or where the length is not known]
+    #[arg(long, value_name = "1|2", value_parser = clap::value_parser!(u8).range(1..=2))]
+    pub(crate) copies: Option<u8>,
+}
+
+/// Open sealed files: FILE.kms becomes FILE
+///
+/// Standard input goes to standard output: as it is authenticated, chunk by chunk. Only the
+/// exit code says that nothing is missing.
+#[derive(clap::Args)]
+#[command(after_long_help = EXIT_CODES)]
+pub(crate) struct OpenArgs {
+    #[command(flatten)]
+    pub(crate) files: Files,
+    #[command(flatten)]
+    pub(crate) keys: Keys,
+    /// Write only these bytes of the plaintext of one FILE, to standard output unless -o:
+    /// half-open, `A..` to the end, `..B` from the start
+    #[arg(long, value_name = "A..B", value_parser = range, conflicts_with_all = ["recursive", "verify"])]
+    pub(crate) range: Option<(u64, Option<u64>)>,
+    /// Authenticate everything, write nothing
+    #[arg(long, conflicts_with = "output")]
+    pub(crate) verify: bool,
+    /// Open with the context that the file stores, and tell which it was. Whoever wrote the
+    /// file chose it
+    #[arg(long, conflicts_with = "context")]
+    pub(crate) stored_context: bool,
+}
+
+/// Tell what sealed files say of themselves, without keys
+///
+/// Nothing of it is authenticated.
+///
+/// --json prints one object for one FILE, an array of those that could be read for several:
+///
+///   file                          as it was given; "-" for standard input
+///   suite, suite_name             1 "one-shot" or 2 "chunked"
+///   copies                        of the header: 1 or 2
+///   damage                        null, "first_lost", "second_lost" or "differ"
+///   header_length                 bytes before the payload
+///   commitment                    64 hexadecimal digits
+///   recipients                    array of scheme, key_id, wrapped_length
+///   stored_context                object of strings; null if none is stored
+///   sealed_size                   bytes of the whole envelope
+///   plaintext_size                told by that; null if no envelope has that length
+///   plaintext_size_authenticated  false
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment, after_long_help = EXIT_CODES)]
+pub(crate) struct InspectArgs {
+    /// Sealed files; `-` is standard input, and the default where that is no terminal
+    #[arg(value_name = "FILE|-")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Keyring files
+#[derive(clap::Args)]
+pub(crate) struct KeyringArgs {
+    #[command(subcommand)]
+    pub(crate) command: KeyringCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum KeyringCommand {
+    /// Make a keyring file with one key, for `--kek local:PATH#NAME`
+    Create {
+        /// The new file, mode 0600
+        path: PathBuf,
+        /// The key's name: 1 to 64 of A-Z a-z 0-9 . _ -
+        #[arg(long, value_name = "NAME")]
+        key: String,
+    },
+}
+
+/// What is read, and where the outcome goes.
+#[derive(clap::Args)]
+pub(crate) struct Files {
+    /// Files; `-` is standard input, and the default where that is no terminal
+    #[arg(value_name = "FILE|-")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Every regular file below DIR; symbolic links are not followed
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) recursive: Vec<PathBuf>,
+    /// The output, `-` for standard output; or an existing directory to put outputs in, under
+    /// their usual names (below it as they were below DIR)
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: Option<PathBuf>,
+    /// Overwrite outputs that exist
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// Under what it is sealed.
+#[derive(clap::Args)]
+pub(crate) struct Keys {
+    /// A KEK that wraps, and opens: local:PATH#NAME
+    #[arg(long, value_name = "URI")]
+    pub(crate) kek: Vec<String>,
+    /// A KEK that only opens
+    #[arg(long, value_name = "URI")]
+    pub(crate) opens_with: Vec<String>,
+    /// A pair of the encryption context. Not secret
+    #[arg(long, value_name = "k=v", value_parser = pair, allow_hyphen_values = true)]
+    pub(crate) context: Vec<(String, String)>,
+    /// Additional authenticated data: bound to the file, not stored [default: empty]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) aad: Option<String>,
+}
+
+impl Keys {
+    /// No KEK is named.
+    pub(crate) fn are_the_users(&self) -> bool {
+        self.kek.is_empty() && self.opens_with.is_empty()
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), &'static str> {
+    text.split_once('=').map(|(k, v)| (k.into(), v.into())).ok_or("a context is given as k=v")
+}
+
+fn range(text: &str) -> Result<(u64, Option<u64>), &'static str> {
+    let said = "a range is A..B, A.. or ..B, in bytes";
+    let (from, to) = text.split_once("..").ok_or(said)?;
+    let number = |n: &str| n.parse().map_err(|_| said);
+    let from = if from.is_empty() { 0 } else { number(from)? };
+    let to = if to.is_empty() { None } else { Some(number(to)?) };
+    if to.is_some_and(|to| to < from) {
+        return Err("it ends before it begins");
+    }
+    Ok((from, to))
+}

@@ -1,0 +1,56 @@
+//! Which encryption context a file is opened with.
+use crate::{
+    args::OpenArgs,
+    failure::Failure,
+    text::{shell_word, visible},
+};
+use libkms::{EncryptionContext, Header};
+
+/// The context that was named; with --stored-context, the one in the file. A stored one is
+/// not taken unasked: whoever wrote the file chose it.
+pub(crate) fn choose(
+    args: &OpenArgs,
+    named: &EncryptionContext,
+    header: &Header,
+) -> Result<EncryptionContext, Failure> {
+    let stored = header.stored_context();
+    match stored {
+        Some(stored) if args.stored_context => Ok(stored.clone()),
+        None if args.stored_context => Err(Failure::context(
+            "it stores no context: name the one it was sealed with, --context k=v".into(),
+        )),
+        Some(stored) if named.is_empty() && !stored.is_empty() => Err(Failure::context(asked_for(stored))),
+        _ => Ok(named.clone()),
+    }
+}
+
+/// A context as the options that name it, or as text where none can.
+pub(crate) fn told(context: &EncryptionContext) -> String {
+    if context.is_empty() {
+        return "the empty one".into();
+    }
+    options(context).unwrap_or_else(|| {
+        let pairs = context.iter().map(|(k, v)| visible(&format!("{k}={v}")));
+        pairs.collect::<Vec<_>>().join(", ")
+    })
+}
+
+fn asked_for(stored: &EncryptionContext) -> String {
+    let told = told(stored);
+    match options(stored) {
+        Some(_) => format!("its context must be named (--stored-context takes it as it is): {told}"),
+        None => {
+            format!("its context cannot be named in options (--stored-context takes it as it is): {told}")
+        }
+    }
+}
+
+fn options(context: &EncryptionContext) -> Option<String> {
+    // An option ends at NUL, and its key at the first `=`.
+    let can = |(k, v): (&str, &str)| !k.contains('=') && !v.contains('\0');
+    if !context.iter().all(can) || EncryptionContext::new(context.iter()).is_err() {
+        return None;
+    }
+    let option = |(k, v): (&str, &str)| format!("--context {}", shell_word(&format!("{k}={v}")));
+    Some(context.iter().map(option).collect::<Vec<_>>().join(" "))
+}

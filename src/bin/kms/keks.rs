@@ -1,0 +1,79 @@
+//! The KEKs: those that were named, or the user's own keyring.
+use crate::{args::Keys, failure::Failure, keyring};
+use libkms::{
+    Kms, Wait,
+    kek::{Keyring, from_uri},
+};
+use std::{
+    env,
+    fs::DirBuilder,
+    path::{Path, PathBuf},
+};
+
+/// What to do where the user has no keyring yet.
+#[derive(Clone, Copy)]
+pub(crate) enum Missing {
+    Create,
+    Fail,
+}
+
+/// The key of the user's own keyring.
+const KEY: &str = "default";
+
+pub(crate) fn kms(keys: &Keys, missing: Missing) -> Result<Kms, Failure> {
+    let mut builder = Kms::builder();
+    for uri in &keys.kek {
+        builder = builder.kek(from_uri(uri).wait()?);
+    }
+    for uri in &keys.opens_with {
+        builder = builder.opens_with(from_uri(uri).wait()?);
+    }
+    if keys.are_the_users() {
+        builder = builder.kek(users(missing)?);
+    }
+    Ok(builder.build()?)
+}
+
+fn users(missing: Missing) -> Result<Keyring, Failure> {
+    let path = path()?;
+    let shown = path.display();
+    let is_there = path.try_exists().map_err(|e| Failure::io(&format!("keyring {shown}"), &e))?;
+    match missing {
+        _ if is_there => Ok(Keyring::open(&path, KEY)?),
+        Missing::Create => create(&path),
+        Missing::Fail => {
+            Err(Failure::failed(&format!("no keyring {shown}: name a KEK with --kek, or let seal make one")))
+        }
+    }
+}
+
+fn create(path: &Path) -> Result<Keyring, Failure> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let cannot = |e| Failure::io(&format!("cannot make {}", directory.display()), &e);
+    private().recursive(true).create(directory).map_err(cannot)?;
+    match keyring::create(path, KEY) {
+        // Another first use was quicker.
+        Err(_) if path.exists() => Ok(Keyring::open(path, KEY)?),
+        made => made,
+    }
+}
+
+/// As the XDG Base Directory Specification has it: a relative path there is ignored.
+fn path() -> Result<PathBuf, Failure> {
+    let directory = |name| env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    let data = directory("XDG_DATA_HOME").or_else(|| Some(directory("HOME")?.join(".local/share")));
+    let said = "neither XDG_DATA_HOME nor HOME names a directory: name a KEK with --kek";
+    Ok(data.ok_or_else(|| Failure::usage(said))?.join("kms/keyring.json"))
+}
+
+#[cfg(unix)]
+fn private() -> DirBuilder {
+    let mut builder = DirBuilder::new();
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+}
+
+#[cfg(not(unix))]
+fn private() -> DirBuilder {
+    DirBuilder::new()
+}

@@ -1,0 +1,36 @@
+//! `kms`: sealed files from a shell. A thin shell on the library: what it does not find in
+//! the public API, it does not do.
+mod args;
+mod context;
+mod failure;
+mod input;
+mod inspect;
+mod keks;
+mod keyring;
+mod open;
+mod output;
+mod plan;
+mod progress;
+mod seal;
+mod text;
+mod tree;
+
+use args::{Args, Command};
+use failure::Failure;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    run().unwrap_or_else(|failure| {
+        failure.tell(None);
+        failure.code()
+    })
+}
+
+fn run() -> Result<ExitCode, Failure> {
+    match Args::read()?.command {
+        Command::Seal(args) => seal::run(&args),
+        Command::Open(args) => open::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Keyring(args) => keyring::run(args),
+    }
+}

@@ -1,0 +1,79 @@
+//! `kms open`.
+use crate::{
+    args::OpenArgs,
+    context,
+    failure::{Failure, say},
+    input::Input,
+    keks::{Missing, kms},
+    output::{Manner, Output},
+    plan::{Job, Outputs, Source, Target, each, jobs},
+};
+use libkms::{Aad, EncryptionContext, Header, Kms, Suite};
+use std::{
+    io::{self, BufRead},
+    process::ExitCode,
+};
+
+/// A payload of suite 1 is held in memory.
+const MOST_ONE_SHOT: u64 = 4 << 30;
+const TOO_LONG: &str = "longer than 4 GiB, and of suite 1, which is opened in memory";
+
+pub(crate) fn run(args: &OpenArgs) -> Result<ExitCode, Failure> {
+    if args.range.is_some() && args.files.files.len() > 1 {
+        return Err(Failure::usage("--range is for one FILE"));
+    }
+    let outputs = match args.range {
+        _ if args.verify => Outputs::Nothing,
+        Some(_) => Outputs::Part,
+        None => Outputs::Opened,
+    };
+    let jobs = jobs(&args.files, outputs)?;
+    let named = EncryptionContext::new(args.keys.context.iter().cloned())?;
+    if args.keys.are_the_users() && jobs.iter().any(Job::reads_stdin) {
+        // Whoever seals at the other end may yet have to make the keyring. What is wrong
+        // with the input is told when it is read.
+        let _ = io::stdin().lock().fill_buf();
+    }
+    let kms = kms(&args.keys, Missing::Fail)?;
+    Ok(each(jobs, |from, to| open(&kms, args, &named, from, to)))
+}
+
+fn open(
+    kms: &Kms,
+    args: &OpenArgs,
+    named: &EncryptionContext,
+    from: &Source,
+    to: &Target,
+) -> Result<(), Failure> {
+    let mut input = Input::open(from)?.shown(from, to);
+    if args.range.is_some() && !input.is_seekable() {
+        return Err(Failure::usage("--range needs a file in which one can seek"));
+    }
+    let header = Header::read(&mut input)?;
+    let context = context::choose(args, named, &header)?;
+    let told = args.stored_context.then(|| context::told(&context));
+    let scope = kms.scope(context);
+    let manner = Manner { force: args.files.force, private: input.private };
+    let mut output = Output::begin(from, to, manner)?;
+    let aad = Aad::from(args.keys.aad.as_deref().unwrap_or_default());
+    let outcome = match (args.range, header.suite()) {
+        (None, Suite::OneShot) => {
+            let payload = input.at_most(MOST_ONE_SHOT, TOO_LONG)?;
+            scope.open_payload(aad, &header, payload, &mut output)?
+        }
+        (None, _) => scope.open_payload(aad, &header, input, &mut output)?,
+        (Some(_), Suite::OneShot) => {
+            return Err(Failure::usage("--range needs suite 2, and this is suite 1"));
+        }
+        (Some((start, None)), _) => scope.open_range(aad, &header, input, start.., &mut output)?,
+        (Some((start, Some(end))), _) => scope.open_range(aad, &header, input, start..end, &mut output)?,
+    };
+    output.finish()?;
+    if let Some(damage) = outcome.damage {
+        say(&format!("{}: warning: {damage}", from.name()));
+    }
+    if let Some(context) = told {
+        say(&format!("{}: opened with the context it stores: {context}", from.name()));
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! Where the outcome goes: whole or not at all, if that is a file.
+use crate::{
+    failure::Failure,
+    plan::{Source, Target},
+};
+use libkms::NewFile;
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, StdoutLock, Write},
+    path::{Path, PathBuf},
+};
+
+pub(crate) struct Output {
+    to: To,
+    /// For messages.
+    name: String,
+}
+
+enum To {
+    Stdout(StdoutLock<'static>),
+    New {
+        file: NewFile,
+        replace: bool,
+    },
+    /// A device or a fifo.
+    There(File),
+    Nowhere,
+}
+
+/// How a file may come to be.
+#[derive(Clone, Copy)]
+pub(crate) struct Manner {
+    /// Whether it may take the place of another.
+    pub(crate) force: bool,
+    /// Whether only its owner may read it.
+    pub(crate) private: bool,
+}
+
+impl Output {
+    /// Without --force it fails here, before anything was read, where there is such a file.
+    pub(crate) fn begin(from: &Source, target: &Target, manner: Manner) -> Result<Self, Failure> {
+        let (to, name) = match target {
+            Target::Stdout => (To::Stdout(io::stdout().lock()), "standard output".into()),
+            Target::Nowhere => (To::Nowhere, String::new()),
+            Target::File(path) => (file(from, path, manner)?, path.display().to_string()),
+            Target::Below(path) => {
+                let cannot = |e| Failure::io(&format!("cannot write {}", path.display()), &e);
+                path.parent().map_or(Ok(()), fs::create_dir_all).map_err(cannot)?;
+                (file(from, path, manner)?, path.display().to_string())
+            }
+        };
+        Ok(Self { to, name })
+    }
+
+    /// Gives a new file its name.
+    pub(crate) fn finish(self) -> Result<(), Failure> {
+        match self.to {
+            To::New { file, replace } => Ok(file.commit(replace)?),
+            _ => Ok(()),
+        }
+    }
+
+    fn cannot(&self, error: &io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("cannot write {}: {error}", self.name))
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let written = match &mut self.to {
+            To::Stdout(stdout) => stdout.write(buf),
+            To::New { file, .. } => file.write(buf),
+            To::There(file) => file.write(buf),
+            To::Nowhere => Ok(buf.len()),
+        };
+        written.map_err(|e| self.cannot(&e))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = match &mut self.to {
+            To::Stdout(stdout) => stdout.flush(),
+            To::New { file, .. } => file.flush(),
+            To::There(file) => file.flush(),
+            To::Nowhere => Ok(()),
+        };
+        flushed.map_err(|e| self.cannot(&e))
+    }
+}
+
+fn file(from: &Source, path: &Path, manner: Manner) -> Result<To, Failure> {
+    let new =
+        |path: &Path| Ok(To::New { file: NewFile::create(path, manner.private)?, replace: manner.force });
+    let cannot = |e| Failure::io(&format!("cannot write {}", path.display()), &e);
+    match fs::metadata(path) {
+        Err(_) => new(path),
+        Ok(about) if about.is_dir() => Err(cannot(io::ErrorKind::IsADirectory.into())),
+        Ok(about) if !about.is_file() => {
+            Ok(To::There(OpenOptions::new().write(true).open(path).map_err(cannot)?))
+        }
+        Ok(_) if !manner.force => {
+            Err(Failure::failed(&format!("{} exists: --force overwrites it", path.display())))
+        }
+        Ok(_) => {
+            // Through a symbolic link, which stays one.
+            let path = real(path);
+            if matches!(from, Source::File(from) if real(from) == path) {
+                return Err(Failure::usage("the output would take the place of the input"));
+            }
+            new(&path)
+        }
+    }
+}
+
+fn real(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.into())
+}
