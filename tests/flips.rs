@@ -91,7 +91,7 @@ fn a_flip_in_two_copies_opens_right_and_is_reported_or_is_refused() {
 }
 
 #[test]
-#[ignore = "every bit of the padding as well: tests/run in release"]
+#[ignore = "every bit of the padding as well: tests/run has it"]
 fn every_flip_in_two_copies_opens_right_and_is_reported_or_is_refused() {
     flip_in_two_copies(1);
 }

@@ -4,6 +4,7 @@ mod cbc;
 mod chunked;
 mod hkdf;
 mod hmac;
+#[cfg(feature = "local")]
 mod keywrap;
 mod random;
 mod xaes;
@@ -11,6 +12,7 @@ mod xaes;
 pub(crate) use chunked::{CHUNK, Cobblestone, HEAD as STREAM_HEAD, TAG as CHUNK_TAG};
 pub(crate) use hkdf::expand_sha512;
 pub(crate) use hmac::hmac_sha512;
+#[cfg(feature = "local")]
 pub(crate) use keywrap::Kwp;
 pub(crate) use random::fill as random;
 pub(crate) use xaes::{Xaes256Gcm, wipe_from};

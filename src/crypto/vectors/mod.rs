@@ -4,6 +4,7 @@ mod aead;
 mod cbc;
 mod chunked;
 mod kdf;
+#[cfg(feature = "local")]
 mod keywrap;
 mod mac;
 mod nist;

@@ -1,0 +1,109 @@
+//! Writes `fuzz/seeds`: what the targets start from.
+//!
+//!     cargo run --manifest-path fuzz/Cargo.toml --example seeds
+//!
+//! Keys, nonces and salts are fresh, so that each run writes other bytes.
+use libkms::{Copies, EncryptionContext, Header, Kms, SealOptions, Wait, kek::Mock};
+use libkms_fuzz::{AAD, KEYRING, PLAINTEXT, keyring, scope};
+use std::{fs, path::Path};
+
+fn main() {
+    headers();
+    contexts();
+    keyrings();
+    streams();
+}
+
+fn write(target: &str, name: &str, bytes: impl AsRef<[u8]>) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join(name), bytes).unwrap();
+}
+
+/// An envelope of [`PLAINTEXT`], suite 2.
+fn sealed(kms: &Kms, options: &SealOptions) -> Vec<u8> {
+    let mut out = Vec::new();
+    scope(kms).seal_stream(AAD, options, PLAINTEXT, &mut out).unwrap();
+    out
+}
+
+fn with_copies(copies: Copies) -> SealOptions {
+    SealOptions::new().len(PLAINTEXT.len() as u64).copies(copies)
+}
+
+fn headers() {
+    let one = Kms::builder().kek(keyring()).build().unwrap();
+    let three = Kms::builder().kek(keyring()).kek(Mock::new("m")).kek(Mock::new("other")).build().unwrap();
+    write("header", "one-copy", sealed(&one, &with_copies(Copies::One)));
+    write("header", "stored-context", sealed(&three, &with_copies(Copies::One).store_context()));
+    write("header", "reference", scope(&one).seal_reference(AAD, PLAINTEXT).wait().unwrap().record);
+
+    let two = sealed(&three, &SealOptions::new().store_context());
+    let place = Header::parse(&two).unwrap().len() / 2;
+    let changed = |at: usize| {
+        let mut bytes = two.clone();
+        bytes[at] ^= 0x80;
+        bytes
+    };
+    write("header", "first-lost", changed(0));
+    write("header", "second-lost", changed(place));
+    write("header", "copies-differ", changed(2 * place - 1));
+    write("header", "two-copies", two);
+}
+
+fn contexts() {
+    let encoding = |pairs: &[(&str, &str)]| {
+        let context = EncryptionContext::new(pairs.iter().copied()).unwrap();
+        context.encoding().to_vec()
+    };
+    write("context", "none", encoding(&[]));
+    write("context", "one", encoding(&[("purpose", "orders")]));
+    write("context", "several", encoding(&[("purpose", "orders"), ("tenant", "Zoë"), ("why", "")]));
+    let mut reserved = encoding(&[("libkms_branch", "a/1")]);
+    reserved.iter_mut().filter(|byte| **byte == b'_').for_each(|byte| *byte = b'-');
+    write("context", "reserved", reserved);
+    write("context", "texts", b"purpose\xfforders\xfftenant\xff");
+}
+
+fn keyrings() {
+    let one = KEYRING.replace("\"fuzz\"", "\"a\"");
+    let (start, end) = (one.find("{ \"version\"").unwrap(), one.rfind(" ] } ] }").unwrap());
+    let first = &one[start..end];
+    let second = first.replace("\"version\": 1", "\"version\": 2").replace("00Z", "00.5+01:00");
+    let destroyed = format!("{}, \"state\": \"destroyed\" }}", second.split_once(", \"state\"").unwrap().0);
+    let both = |second: &str| [&one[..end], ", ", second, &one[end..]].concat();
+    write("keyring", "one", &one);
+    write("keyring", "disabled", one.replace("enabled", "disabled"));
+    write("keyring", "two-versions", both(&second).replace("\"primary\": 1", "\"primary\": 2"));
+    write("keyring", "destroyed", both(&destroyed).replace("\"primary\": 1", "\"primary\": 2"));
+    let other = format!("[ {{ \"name\": \"b\", \"primary\": 1, \"versions\": [ {first} ] }}, ");
+    write("keyring", "two-keys", one.replacen("[ ", &other, 1));
+    write("keyring", "passphrase", one.replacen('{', "{ \"kdf\": { \"name\": \"argon2id\" },", 1));
+}
+
+/// What the bytes choose, the target says: a stream, edits, a way to open.
+fn streams() {
+    for how in 0..5 {
+        let bytes = [0, 12 + how % 2, 0, how, 200, 7, 3, 9, 1, 2, 3, 4, 5];
+        write("stream", &format!("intact-{how}"), bytes);
+    }
+    let edits: [(&str, &[u8]); 7] = [
+        ("flip", &[0, 3]),
+        ("cut", &[1]),
+        ("insert", &[2, 9]),
+        ("append", &[[3].as_slice(), &[9; 40]].concat()),
+        ("twice", &[4, 1, 2]),
+        ("swap", &[5, 0, 1]),
+        ("remove", &[6, 1]),
+    ];
+    for (how, (name, edit)) in (0..).zip(edits) {
+        // The longest stream, one edit, where its third chunk begins.
+        let begin = [0, 13, 1, 5, 2, 128];
+        write("stream", name, [&begin, edit, &[how, 3, 200, 0]].concat());
+    }
+    let kms = Kms::builder().kek(keyring()).build().unwrap();
+    let envelope = |bytes: Vec<u8>| [&[1], &bytes[..]].concat();
+    write("stream", "one-shot", envelope(scope(&kms).seal(AAD, PLAINTEXT).wait().unwrap()));
+    write("stream", "one-copy", envelope(sealed(&kms, &with_copies(Copies::One))));
+    write("stream", "two-copies", envelope(sealed(&kms, &with_copies(Copies::Two).store_context())));
+}
