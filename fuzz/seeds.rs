@@ -4,7 +4,7 @@
 //!
 //! Keys, nonces and salts are fresh, so that each run writes other bytes.
 use libkms::{Copies, EncryptionContext, Header, Kms, SealOptions, Wait, kek::Mock};
-use libkms_fuzz::{AAD, KEYRING, PLAINTEXT, keyring, scope};
+use libkms_fuzz::{AAD, KEYRING, PLAINTEXT, header, keyring, scope};
 use std::{fs, path::Path};
 
 fn main() {
@@ -37,6 +37,9 @@ fn headers() {
     write("header", "one-copy", sealed(&one, &with_copies(Copies::One)));
     write("header", "stored-context", sealed(&three, &with_copies(Copies::One).store_context()));
     write("header", "reference", scope(&one).seal_reference(AAD, PLAINTEXT).wait().unwrap().record);
+    for n in [0, 16, 17] {
+        write("header", &format!("recipients-{n}"), header(n, &[0, 0]).unwrap());
+    }
 
     let two = sealed(&three, &SealOptions::new().store_context());
     let place = Header::parse(&two).unwrap().len() / 2;

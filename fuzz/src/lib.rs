@@ -21,13 +21,16 @@ pub fn scope(kms: &Kms) -> Scope {
     kms.scope(EncryptionContext::new([("purpose", "fuzz")]).unwrap())
 }
 
-/// A header with one copy that stores these bytes as its context, and a mac of zeros.
-/// `None` if they do not fit.
-pub fn header_around(context: &[u8]) -> Option<Vec<u8>> {
+/// A header with one copy that stores these bytes as its context, right or wrong, and a mac
+/// of zeros. `None` if they do not fit.
+pub fn header(recipients: u8, context: &[u8]) -> Option<Vec<u8>> {
     let two = |n: usize| u16::try_from(n).ok().map(u16::to_be_bytes);
-    let mut header = b"KMSE\x01\x01\x01\x01\0\0".to_vec();
+    let mut header = b"KMSE\x01\x01\x01".to_vec();
+    header.extend_from_slice(&[recipients, 0, 0]);
     header.extend_from_slice(&[7; 32]);
-    header.extend_from_slice(b"\x04mock\0\x03m/1\0\x01w");
+    for _ in 0..recipients {
+        header.extend_from_slice(b"\x04mock\0\x03m/1\0\x01w");
+    }
     header.extend_from_slice(&two(context.len() + 3)?);
     header.push(1);
     header.extend_from_slice(&two(context.len())?);

@@ -22,6 +22,8 @@ fuzz_target!(|data: &[u8]| {
     assert!((1..=16).contains(&parsed.recipients().len()));
     if parsed.copies() == Copies::Two {
         let (a, b) = data[..len].split_at(len / 2);
+        let own = |copy: &[u8]| usize::from(u16::from_be_bytes([copy[8], copy[9]])) + 16;
+        assert_eq!(own(if parsed.damage() == Some(Damage::FirstLost) { b } else { a }), len / 2);
         match parsed.damage() {
             None => assert_eq!(a, b),
             // One suite and one commitment all the same.

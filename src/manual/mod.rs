@@ -1,13 +1,17 @@
 //! The manual: what libkms promises, where it ends, and what this field got wrong before.
 
-#[doc = include_str!("threat_model.md")]
-pub mod threat_model {}
+pub mod threat_model {
+    #![doc = include_str!("threat_model.md")]
+}
 
-#[doc = include_str!("limits.md")]
-pub mod limits {}
+pub mod limits {
+    #![doc = include_str!("limits.md")]
+}
 
-#[doc = include_str!("format.md")]
-pub mod format {}
+pub mod format {
+    #![doc = include_str!("format.md")]
+}
 
-#[doc = include_str!("failures.md")]
-pub mod failures {}
+pub mod failures {
+    #![doc = include_str!("failures.md")]
+}
