@@ -4,6 +4,7 @@ use super::random;
 use crate::{
     Error, Result,
     arch::{Aes, Block, on_cipher},
+    secret::without_residue,
 };
 use aes::cipher::{BlockModeDecrypt, BlockModeEncrypt, InnerIvInit};
 use subtle::{Choice, ConstantTimeEq, ConstantTimeGreater};
@@ -17,14 +18,14 @@ pub(crate) struct AesCbc(Aes);
 #[cfg_attr(not(test), expect(dead_code, reason = "the formats of kubernetes/ read it"))]
 impl AesCbc {
     pub(crate) fn new(key: &[u8]) -> Result<Self> {
-        Aes::new(key).map(Self)
+        without_residue(|| Aes::new(key)).map(Self)
     }
 
     /// A fresh IV, then the padded ciphertext.
     pub(crate) fn seal(&self, plaintext: &[u8]) -> Result<Vec<u8>> {
         let mut iv = [0; BLOCK];
         random(&mut iv)?;
-        self.seal_with(&iv, plaintext)
+        without_residue(|| self.seal_with(&iv, plaintext))
     }
 
     fn seal_with(&self, iv: &[u8; BLOCK], plaintext: &[u8]) -> Result<Vec<u8>> {
@@ -40,6 +41,10 @@ impl AesCbc {
 
     /// One error, in one time, for every length and every padding that is not right.
     pub(crate) fn open(&self, sealed: &[u8]) -> Result<Vec<u8>> {
+        without_residue(|| self.open_payload(sealed))
+    }
+
+    fn open_payload(&self, sealed: &[u8]) -> Result<Vec<u8>> {
         let (iv, ciphertext) = sealed.split_first_chunk::<BLOCK>().ok_or_else(Error::authentication)?;
         if ciphertext.is_empty() || !ciphertext.len().is_multiple_of(BLOCK) {
             return Err(Error::authentication());

@@ -2,7 +2,7 @@
 //! Cobblestone-256: HKDF-Expand with SHA-512, chunks of 16 KiB under AES-256-GCM, the last
 //! one always shorter.
 use super::{expand_sha512, random};
-use crate::{Error, Result, arch::Aes256Gcm, secret::Locked};
+use crate::{Error, Result, arch::Aes256Gcm, secret::Locked, secret::without_residue};
 
 /// Bytes of plaintext in every chunk but the last.
 pub(crate) const CHUNK: usize = 16 * 1024;
@@ -12,6 +12,8 @@ pub(crate) const TAG: usize = 16;
 pub(crate) const SALT: usize = 24;
 /// Bytes before the first chunk: the salt, then the commitment.
 pub(crate) const HEAD: usize = SALT + 32;
+/// What keys are derived for.
+const INFO: &[u8] = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0";
 /// A message has at most 2^38 chunks.
 pub(crate) const MAX_CHUNKS: u64 = 1 << 38;
 
@@ -39,7 +41,10 @@ impl Cobblestone {
     }
 
     fn derive(input_key: &[u8; 32], salt: &[u8; SALT], context: &[u8]) -> Result<(Self, [u8; HEAD])> {
-        const INFO: &[u8] = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0";
+        without_residue(|| Self::expand(input_key, salt, context))
+    }
+
+    fn expand(input_key: &[u8; 32], salt: &[u8; SALT], context: &[u8]) -> Result<(Self, [u8; HEAD])> {
         let okm =
             Locked::<[u8; 32 + 12 + 32]>::fill(|okm| expand_sha512(input_key, &[INFO, salt, context], okm))?;
         let (key, rest) = okm.get()?.split_first_chunk::<32>().expect("76 bytes");
@@ -54,12 +59,14 @@ impl Cobblestone {
     /// the last; a shorter one is.
     pub(crate) fn seal_chunk(&self, index: u64, data: &mut [u8]) -> Result<[u8; TAG]> {
         debug_assert!(data.len() <= CHUNK);
-        self.key.seal(&self.nonce(index)?, &[], data)
+        let nonce = self.nonce(index)?;
+        without_residue(|| self.key.seal(&nonce, &[], data))
     }
 
     /// Decrypts chunk `index` in place; on failure `data` is all zeros.
     pub(crate) fn open_chunk(&self, index: u64, data: &mut [u8], tag: &[u8; TAG]) -> Result<()> {
-        self.key.open(&self.nonce(index)?, &[], data, tag)
+        let nonce = self.nonce(index)?;
+        without_residue(|| self.key.open(&nonce, &[], data, tag))
     }
 
     fn nonce(&self, index: u64) -> Result<[u8; 12]> {

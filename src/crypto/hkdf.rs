@@ -3,7 +3,7 @@
 //! Built on HMAC, since the keys here are shorter than the hash, which the `hkdf` crate
 //! refuses as a pseudorandom key. The C2SP specifications expand such keys.
 use super::hmac::{hmac_sha256, hmac_sha512};
-use crate::{Error, Result};
+use crate::{Error, Result, secret::without_residue};
 use zeroize::Zeroizing;
 
 /// Fills `out`, at most 255 * 64 bytes, from the pseudorandom key and the concatenation
@@ -19,6 +19,15 @@ pub(crate) fn expand_sha256(prk: &[u8], info: &[&[u8]], out: &mut [u8]) -> Resul
 }
 
 fn expand<const N: usize>(
+    hmac: fn(&[u8], &[&[u8]]) -> [u8; N],
+    prk: &[u8],
+    info: &[&[u8]],
+    out: &mut [u8],
+) -> Result<()> {
+    without_residue(|| blocks(hmac, prk, info, out))
+}
+
+fn blocks<const N: usize>(
     hmac: fn(&[u8], &[&[u8]]) -> [u8; N],
     prk: &[u8],
     info: &[&[u8]],

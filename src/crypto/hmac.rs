@@ -1,15 +1,16 @@
 //! HMAC (RFC 2104, FIPS 198-1).
+use crate::secret::without_residue;
 use hmac::{Hmac, KeyInit, Mac, digest::Output};
 use sha2::{Sha256, Sha512};
 
 /// HMAC-SHA-512 of the concatenated parts.
 pub(crate) fn hmac_sha512(key: &[u8], parts: &[&[u8]]) -> [u8; 64] {
-    hmac::<Hmac<Sha512>>(key, parts).into()
+    without_residue(|| hmac::<Hmac<Sha512>>(key, parts).into())
 }
 
 /// HMAC-SHA-256 of the concatenated parts.
 pub(crate) fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-    hmac::<Hmac<Sha256>>(key, parts).into()
+    without_residue(|| hmac::<Hmac<Sha256>>(key, parts).into())
 }
 
 fn hmac<M: Mac + KeyInit>(key: &[u8], parts: &[&[u8]]) -> Output<M> {

@@ -2,6 +2,7 @@
 use crate::{
     Dek, Error, Result,
     arch::{Aes, on_cipher},
+    secret::without_residue,
 };
 use aes::cipher::common::InnerInit;
 use aes_kw::AesKwp;
@@ -12,7 +13,7 @@ pub(crate) struct Kwp(Aes);
 
 impl Kwp {
     pub(crate) fn new(kek: &[u8]) -> Result<Self> {
-        Aes::new(kek).map(Self)
+        without_residue(|| Aes::new(kek)).map(Self)
     }
 
     /// 8 bytes more than `key`, rounded up to 8.
@@ -21,8 +22,10 @@ impl Kwp {
             return Err(Error::misuse("AES-KWP wraps one byte or more"));
         }
         let mut out = vec![0; key.len().next_multiple_of(8) + 8];
-        on_cipher!(&self.0, c => AesKwp::inner_init(c).wrap_key(key, &mut out).map(|_| ()))
-            .map_err(|_| Error::limit("AES-KWP wraps at most 2^32 - 1 bytes"))?;
+        without_residue(|| {
+            on_cipher!(&self.0, c => AesKwp::inner_init(c).wrap_key(key, &mut out).map(|_| ()))
+                .map_err(|_| Error::limit("AES-KWP wraps at most 2^32 - 1 bytes"))
+        })?;
         Ok(out)
     }
 
@@ -40,8 +43,10 @@ impl Kwp {
         if wrapped.len() < 16 || !wrapped.len().is_multiple_of(8) || wrapped.len() != out.len() + 8 {
             return Err(Error::authentication());
         }
-        on_cipher!(&self.0, c => AesKwp::inner_init(c).unwrap_key(wrapped, out).map(<[u8]>::len))
-            .map_err(|_| Error::authentication())
+        without_residue(|| {
+            on_cipher!(&self.0, c => AesKwp::inner_init(c).unwrap_key(wrapped, out).map(<[u8]>::len))
+                .map_err(|_| Error::authentication())
+        })
     }
 }
 
@@ -51,7 +56,7 @@ pub(crate) struct Kw(Aes);
 #[cfg_attr(not(test), expect(dead_code, reason = "the pkcs11 backend wraps with it"))]
 impl Kw {
     pub(crate) fn new(kek: &[u8]) -> Result<Self> {
-        Aes::new(kek).map(Self)
+        without_residue(|| Aes::new(kek)).map(Self)
     }
 
     /// 8 bytes more than `key`, which has 16 or more, in steps of 8.
@@ -60,8 +65,10 @@ impl Kw {
             return Err(Error::misuse("AES-KW wraps 16 bytes or more, in steps of 8"));
         }
         let mut out = vec![0; key.len() + 8];
-        on_cipher!(&self.0, c => aes_kw::AesKw::inner_init(c).wrap_key(key, &mut out).map(|_| ()))
-            .map_err(|_| Error::limit("AES-KW wraps at most 2^32 - 1 bytes"))?;
+        without_residue(|| {
+            on_cipher!(&self.0, c => aes_kw::AesKw::inner_init(c).wrap_key(key, &mut out).map(|_| ()))
+                .map_err(|_| Error::limit("AES-KW wraps at most 2^32 - 1 bytes"))
+        })?;
         Ok(out)
     }
 
@@ -71,8 +78,10 @@ impl Kw {
             return Err(Error::authentication());
         }
         let mut out = Zeroizing::new(vec![0; wrapped.len() - 8]);
-        on_cipher!(&self.0, c => aes_kw::AesKw::inner_init(c).unwrap_key(wrapped, &mut out).map(|_| ()))
-            .map_err(|_| Error::authentication())?;
+        without_residue(|| {
+            on_cipher!(&self.0, c => aes_kw::AesKw::inner_init(c).unwrap_key(wrapped, &mut out).map(|_| ()))
+                .map_err(|_| Error::authentication())
+        })?;
         Ok(out)
     }
 }

@@ -7,7 +7,7 @@
 //! by 64 bits from the processor's generator, drawn for every request; where there is no
 //! such generator, by nothing, for as long as the page lasts: there, libkms is told of a
 //! restored machine only through the seeds of a kernel that is (vmgenid).
-use crate::{Error, ErrorKind, Result, arch, secret::Locked};
+use crate::{Error, ErrorKind, Result, arch, secret::Locked, secret::without_residue};
 use chacha20::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use std::cell::RefCell;
@@ -55,7 +55,7 @@ impl Page {
         if PAGE - self.used < out.len() {
             let mut seed = Zeroizing::new([0; 32]);
             from_the_system(&mut *seed)?;
-            ChaCha20Rng::from_seed(*seed).fill_bytes(bytes);
+            without_residue(|| ChaCha20Rng::from_seed(*seed).fill_bytes(bytes));
             self.used = 0;
         }
         let fresh = &mut bytes[self.used..self.used + out.len()];

@@ -4,7 +4,7 @@ use super::random;
 use crate::{
     Error, Result,
     arch::{Aes, Aes256Gcm, Block},
-    secret::Locked,
+    secret::{Locked, without_residue},
 };
 use zeroize::Zeroizing;
 
@@ -23,6 +23,10 @@ impl Xaes256Gcm {
     pub(crate) const OVERHEAD: usize = NONCE + TAG;
 
     pub(crate) fn new(key: &[u8; 32]) -> Result<Self> {
+        without_residue(|| Self::expand(key))
+    }
+
+    fn expand(key: &[u8; 32]) -> Result<Self> {
         let cipher = Aes::new(key)?;
         let k1 = Locked::fill(|k1| {
             let mut l = Block::default();
@@ -39,7 +43,7 @@ impl Xaes256Gcm {
     pub(crate) fn seal(&self, aad: &[u8], plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let mut nonce = [0; NONCE];
         random(&mut nonce)?;
-        self.seal_with(&nonce, aad, plaintext, out)
+        without_residue(|| self.seal_with(&nonce, aad, plaintext, out))
     }
 
     fn seal_with(&self, nonce: &[u8; NONCE], aad: &[u8], plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
@@ -61,6 +65,10 @@ impl Xaes256Gcm {
     /// Appends the plaintext to `out`; nothing is appended, and nothing left in its spare
     /// room, on failure.
     pub(crate) fn open(&self, aad: &[u8], sealed: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        without_residue(|| self.open_payload(aad, sealed, out))
+    }
+
+    fn open_payload(&self, aad: &[u8], sealed: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let (nonce, rest) = sealed.split_first_chunk::<NONCE>().ok_or_else(Error::authentication)?;
         let (ciphertext, tag) = rest.split_last_chunk::<TAG>().ok_or_else(Error::authentication)?;
         let (key, nonce12) = self.message_key(nonce)?;

@@ -3,9 +3,6 @@ use super::{check_fork, slab::Slot};
 use crate::Result;
 use std::{fmt, marker::PhantomData};
 
-/// Stack that building an expanded key may have used, wiped afterwards.
-const STACK: usize = 8 * 1024;
-
 /// A key, in any form, in key memory. Not `Clone`; `Debug` shows nothing; the bytes are
 /// wiped when it is dropped.
 ///
@@ -21,12 +18,13 @@ unsafe impl<T: Send> Send for Locked<T> {}
 unsafe impl<T: Sync> Sync for Locked<T> {}
 
 impl<T> Locked<T> {
-    /// Moves what `make` gives into key memory and wipes the stack it was made on.
+    /// Moves what `make` gives into key memory. What it leaves on the stack is for
+    /// [`without_residue`](super::without_residue) to wipe.
     pub(crate) fn new(make: impl FnOnce() -> T) -> Result<Self> {
         let slot = Slot::take(size_of::<T>())?;
         const { assert!(align_of::<T>() <= 64, "slots of 64 bytes and more are aligned to 64") };
-        build(&slot, make);
-        zeroize::zeroize_stack::<STACK>();
+        // SAFETY: the slot is ours alone, at least size_of::<T>() long, and aligned for T.
+        unsafe { slot.pointer().cast::<T>().write(make()) };
         Ok(Self { slot, value: PhantomData })
     }
 
@@ -46,13 +44,6 @@ impl<T> Locked<T> {
         // SAFETY: as in `get`, and `&mut self` makes the access unique.
         Ok(unsafe { self.slot.pointer().cast::<T>().as_mut() })
     }
-}
-
-/// Out of line, so that what `make` leaves on the stack lies below the caller's frame.
-#[inline(never)]
-fn build<T>(slot: &Slot, make: impl FnOnce() -> T) {
-    // SAFETY: the slot is ours alone, at least size_of::<T>() long, and aligned for T.
-    unsafe { slot.pointer().cast::<T>().write(make()) };
 }
 
 impl<const N: usize> Locked<[u8; N]> {

@@ -7,10 +7,13 @@
 mod dek;
 mod fork;
 mod locked;
+mod residue;
 mod slab;
 
 pub use dek::Dek;
+pub use residue::forbid_core_dumps;
 pub use slab::{Residency, residency};
 
 pub(crate) use fork::{check_fork, forked};
 pub(crate) use locked::Locked;
+pub(crate) use residue::without_residue;

@@ -1,0 +1,127 @@
+//! What ciphers and hashes leave behind where they worked: on the stack and in registers.
+
+/// More stack than any of them uses.
+const DEPTH: usize = 8 * 1024;
+
+/// Runs `work`, which handles keys, and wipes the stack below it and the vector registers:
+/// round keys that were spilt or stayed loaded, keys that were moved, the states of hash
+/// functions. A core dump holds both. Every function of `crypto` that is called from
+/// outside of it works in here.
+#[inline(always)]
+pub(crate) fn without_residue<R>(work: impl FnOnce() -> R) -> R {
+    let result = apart(work);
+    zeroize::zeroize_stack::<DEPTH>();
+    wipe_registers();
+    result
+}
+
+/// Out of line: what it leaves lies below its caller's frame.
+#[inline(never)]
+fn apart<R>(work: impl FnOnce() -> R) -> R {
+    work()
+}
+
+#[cfg(target_arch = "x86_64")]
+fn wipe_registers() {
+    if std::is_x86_feature_detected!("avx512f") {
+        // SAFETY: the feature was detected.
+        unsafe { wipe_zmm() }
+    } else if std::is_x86_feature_detected!("avx") {
+        // SAFETY: the feature was detected.
+        unsafe { wipe_ymm() }
+    } else {
+        wipe_xmm();
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn wipe_registers() {}
+
+/// The sixteen registers that every x86-64 has, as what an `asm!` overwrites.
+#[cfg(target_arch = "x86_64")]
+macro_rules! asm_over_16 {
+    ($($code:literal),+; $($more:tt),*) => {
+        // SAFETY: overwrites vector registers, all of which are declared; nothing else.
+        unsafe {
+            std::arch::asm!(
+                $($code),+,
+                out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
+                out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
+                out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
+                out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
+                $(out($more) _,)*
+                options(nomem, nostack, preserves_flags),
+            )
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn wipe_zmm() {
+    asm_over_16!(
+        "vzeroall",
+        "vpxord zmm16, zmm16, zmm16", "vpxord zmm17, zmm17, zmm17",
+        "vpxord zmm18, zmm18, zmm18", "vpxord zmm19, zmm19, zmm19",
+        "vpxord zmm20, zmm20, zmm20", "vpxord zmm21, zmm21, zmm21",
+        "vpxord zmm22, zmm22, zmm22", "vpxord zmm23, zmm23, zmm23",
+        "vpxord zmm24, zmm24, zmm24", "vpxord zmm25, zmm25, zmm25",
+        "vpxord zmm26, zmm26, zmm26", "vpxord zmm27, zmm27, zmm27",
+        "vpxord zmm28, zmm28, zmm28", "vpxord zmm29, zmm29, zmm29",
+        "vpxord zmm30, zmm30, zmm30", "vpxord zmm31, zmm31, zmm31";
+        "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23",
+        "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31"
+    );
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx")]
+fn wipe_ymm() {
+    asm_over_16!("vzeroall";);
+}
+
+#[cfg(target_arch = "x86_64")]
+fn wipe_xmm() {
+    asm_over_16!(
+        "pxor xmm0, xmm0", "pxor xmm1, xmm1", "pxor xmm2, xmm2", "pxor xmm3, xmm3",
+        "pxor xmm4, xmm4", "pxor xmm5, xmm5", "pxor xmm6, xmm6", "pxor xmm7, xmm7",
+        "pxor xmm8, xmm8", "pxor xmm9, xmm9", "pxor xmm10, xmm10", "pxor xmm11, xmm11",
+        "pxor xmm12, xmm12", "pxor xmm13, xmm13", "pxor xmm14, xmm14", "pxor xmm15, xmm15";
+    );
+}
+
+/// Has this process leave no core dumps, whatever the system's settings: a dump in the
+/// middle of an encryption holds what that has in its registers. On Linux other processes
+/// of the same user can then not attach to this one either.
+///
+/// For programs that are their own; `kms` calls it. A library does not decide that.
+pub fn forbid_core_dumps() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: changes an attribute of this process; takes no pointers.
+    unsafe {
+        libc::prctl(libc::PR_SET_DUMPABLE, 0);
+    }
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: reads one rlimit, which is ours.
+    unsafe {
+        libc::setrlimit(libc::RLIMIT_CORE, &raw const none);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_to_wipe_registers_runs_here_or_is_not_for_this_processor() {
+        assert_eq!(without_residue(|| 7), 7);
+        #[cfg(target_arch = "x86_64")]
+        {
+            wipe_xmm();
+            if std::is_x86_feature_detected!("avx") {
+                // SAFETY: the feature was detected.
+                unsafe { wipe_ymm() };
+            }
+        }
+    }
+}
