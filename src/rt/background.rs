@@ -2,6 +2,7 @@
 use super::{BoxFuture, Runtime, wait};
 use crate::arch::since_boot;
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -36,6 +37,18 @@ struct State {
     next: u64,
 }
 
+thread_local!(static THIS: Cell<bool> = const { Cell::new(false) });
+
+/// Whether this is the background thread.
+pub(super) fn is_this_thread() -> bool {
+    THIS.try_with(Cell::get).unwrap_or(false)
+}
+
+/// A waker is somebody else's code: its panic is theirs.
+pub(super) fn wake(waker: Waker) {
+    let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+}
+
 /// What the thread works on. `None` where the system starts no thread: then nothing waits
 /// (see [`Sleep`] and [`Background::spawn`]).
 fn shared() -> Option<&'static Shared> {
@@ -45,7 +58,11 @@ fn shared() -> Option<&'static Shared> {
         // The lock makes it one thread.
         let _state = SHARED.state();
         if !STARTED.load(Ordering::Acquire) {
-            thread::Builder::new().name("libkms".into()).spawn(|| SHARED.run()).ok()?;
+            let run = || {
+                THIS.set(true);
+                SHARED.run()
+            };
+            thread::Builder::new().name("libkms".into()).spawn(run).ok()?;
             STARTED.store(true, Ordering::Release);
         }
     }
@@ -83,7 +100,7 @@ impl Shared {
     fn run(&self) -> ! {
         loop {
             let (due, ready) = self.next();
-            due.into_values().for_each(Waker::wake);
+            due.into_values().for_each(wake);
             ready.iter().for_each(Task::poll);
         }
     }
@@ -123,7 +140,9 @@ impl Task {
         // Flights turn a panic into an error; whatever else panics must not end the thread.
         let poll = || future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
         if catch_unwind(AssertUnwindSafe(poll)).unwrap_or(true) {
-            *slot = None;
+            let ended = slot.take();
+            drop(slot);
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(ended)));
         }
     }
 }
@@ -157,7 +176,9 @@ impl Future for Sleep {
             state.next += 1;
             state.next
         });
-        state.timers.insert((self.at, number), cx.waker().clone());
+        // Dropped after the lock: the last handle of a task runs its destructors.
+        let _replaced = state.timers.insert((self.at, number), cx.waker().clone());
+        drop(state);
         shared.change.notify_one();
         Poll::Pending
     }
@@ -166,7 +187,7 @@ impl Future for Sleep {
 impl Drop for Sleep {
     fn drop(&mut self) {
         if let (Some(number), Some(shared)) = (self.number, shared()) {
-            shared.state().timers.remove(&(self.at, number));
+            let _removed = shared.state().timers.remove(&(self.at, number));
         }
     }
 }
@@ -205,6 +226,40 @@ mod tests {
         let hung = unless(rt.sleep(Duration::from_millis(10)), std::future::pending::<()>());
         assert_eq!(wait(hung), None);
         assert_eq!(wait(unless(rt.sleep(Duration::from_secs(60)), async { 7 })), Some(7));
+    }
+
+    #[test]
+    fn a_waker_that_panics_does_not_end_the_thread() {
+        struct Panics;
+        impl Wake for Panics {
+            fn wake(self: Arc<Self>) {
+                panic!("on purpose")
+            }
+        }
+        let mut sleep = Background.sleep(Duration::from_millis(1));
+        let waker = Waker::from(Arc::new(Panics));
+        assert!(sleep.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        wait(Background.sleep(Duration::from_millis(30)));
+    }
+
+    /// A waker may be the last handle of a task that itself waits here.
+    #[test]
+    fn a_waker_is_not_dropped_under_the_lock() {
+        struct Holds(#[expect(dead_code, reason = "for its destructor")] Mutex<BoxFuture<'static, ()>>);
+        impl Wake for Holds {
+            fn wake(self: Arc<Self>) {}
+        }
+        let waiting = || {
+            let mut sleep = Background.sleep(Duration::from_secs(3600));
+            assert!(sleep.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            Waker::from(Arc::new(Holds(Mutex::new(sleep))))
+        };
+        let mut sleep = Background.sleep(Duration::from_secs(3600));
+        for _ in 0..2 {
+            assert!(sleep.as_mut().poll(&mut Context::from_waker(&waiting())).is_pending());
+        }
+        drop(sleep);
+        wait(Background.sleep(Duration::from_millis(1)));
     }
 
     #[test]

@@ -48,10 +48,14 @@ impl NewFile {
     pub fn commit(mut self, replace: bool) -> Result<()> {
         let what = format!("cannot write {}", self.target.display());
         self.file.sync_all().and_then(|()| self.name(replace)).map_err(|e| Error::io(&what, e))?;
-        // The name is on disk when its directory is. Some file systems sync none.
+        // The name is on disk when its directory is. Some file systems sync none,
+        // and a directory that may be written need not be readable.
         match File::open(directory_of(&self.target)).and_then(|d| d.sync_all()) {
-            Err(e) if e.kind() != io::ErrorKind::InvalidInput => Err(Error::io(&what, e)),
-            _ => Ok(()),
+            Ok(()) => Ok(()),
+            Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::PermissionDenied) => {
+                Ok(())
+            }
+            Err(e) => Err(Error::io(&what, e)),
         }
     }
 

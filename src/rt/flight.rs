@@ -1,5 +1,5 @@
 //! One piece of work, many waiters.
-use super::{BoxFuture, Runtime};
+use super::{BoxFuture, Runtime, background::wake};
 use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -56,7 +56,7 @@ impl<T: Clone + Send + 'static> Flight<T> {
                 landing.value = Some(value);
                 std::mem::take(&mut landing.waiting)
             };
-            waiting.into_values().for_each(Waker::wake);
+            waiting.into_values().for_each(wake);
         });
         (flight, task)
     }
@@ -88,7 +88,9 @@ impl<T: Clone> Future for Flight<T> {
             landing.next += 1;
             landing.next
         });
-        landing.waiting.insert(seat, cx.waker().clone());
+        // Dropped after the lock: the last handle of a task runs its destructors.
+        let _replaced = landing.waiting.insert(seat, cx.waker().clone());
+        drop(landing);
         Poll::Pending
     }
 }
@@ -96,7 +98,7 @@ impl<T: Clone> Future for Flight<T> {
 impl<T> Drop for Flight<T> {
     fn drop(&mut self) {
         if let Some(seat) = self.seat {
-            self.landing().waiting.remove(&seat);
+            let _removed = self.landing().waiting.remove(&seat);
         }
     }
 }

@@ -95,7 +95,8 @@ impl Runtime for Simulated {
                 world.next += 1;
                 world.next
             });
-            world.sleepers.insert((at, number), cx.waker().clone());
+            let _replaced = world.sleepers.insert((at, number), cx.waker().clone());
+            drop(world);
             Poll::Pending
         }))
     }
