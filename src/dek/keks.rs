@@ -5,8 +5,10 @@ use crate::{
     kek::{Kek, Role},
 };
 
+use std::sync::Arc;
+
 /// The KEKs of one `Kms`, in the order they were given.
-pub(crate) struct Keks(Vec<Kek>);
+pub(crate) struct Keks(Vec<Arc<Kek>>);
 
 /// Whether a DEK is wrapped as a new one would be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,7 +24,7 @@ pub enum Freshness {
 
 impl Keks {
     pub(crate) fn new(keks: Vec<Kek>) -> Self {
-        Self(keks)
+        Self(keks.into_iter().map(Arc::new).collect())
     }
 
     /// A new DEK, wrapped under every KEK that wraps: the first one makes it.
@@ -87,12 +89,12 @@ impl Keks {
     }
 
     /// Whether `copy` names exactly the keys that would wrap now.
-    pub(super) async fn freshness(&self, copy: &HeaderCopy) -> Freshness {
+    pub(super) fn freshness(&self, copy: &HeaderCopy) -> Freshness {
         let (mut wrapping, mut unknown) = (0, false);
         for kek in self.wrapping() {
             wrapping += 1;
             let is_there = |r: &Recipient, now| r.scheme == kek.scheme() && r.wrapped.key_id == now;
-            match kek.current_key().await {
+            match kek.current_key() {
                 None => unknown = true,
                 Some(now) if copy.recipients().iter().any(|r| is_there(r, now.clone())) => {}
                 Some(_) => return Freshness::Stale,
@@ -105,12 +107,12 @@ impl Keks {
         }
     }
 
-    fn wrapping(&self) -> impl Iterator<Item = &Kek> {
+    fn wrapping(&self) -> impl Iterator<Item = &Arc<Kek>> {
         self.0.iter().filter(|k| k.role == Role::Wraps)
     }
 
     pub(crate) fn schemes(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(Kek::scheme)
+        self.0.iter().map(|k| k.scheme())
     }
 }
 

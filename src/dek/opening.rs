@@ -1,10 +1,15 @@
 //! DEKs that open.
-use super::{Keks, keks::Freshness, panicked};
+use super::{
+    Keks,
+    expiry::{Expires, Watch, look_after},
+    keks::Freshness,
+    panicked,
+};
 use crate::{
     EncryptionContext, Error, Header, KeyId, Result, Suite,
     crypto::Xaes256Gcm,
     envelope::{DerivedKeys, HeaderCopy, PayloadKey},
-    rt::{Flight, Runtime, launch},
+    rt::{BoxFuture, Flight, Runtime, launch},
     secret::check_fork,
 };
 use std::{
@@ -64,12 +69,29 @@ struct Inner {
     rt: Arc<dyn Runtime>,
     opened: Mutex<Opened>,
     flights: Mutex<Flights>,
+    watch: Watch,
+}
+
+impl Expires for Inner {
+    fn sweep(&self, now: Duration) -> Option<Duration> {
+        let mut opened = lock(&self.opened);
+        opened.retain(|_, dek| dek.until > now);
+        opened.values().map(|dek| dek.until).min()
+    }
+
+    fn rt(&self) -> &Arc<dyn Runtime> {
+        &self.rt
+    }
+
+    fn watch(&self) -> &Watch {
+        &self.watch
+    }
 }
 
 impl Opener {
     pub(crate) fn new(keks: Arc<Keks>, time: Duration, rt: Arc<dyn Runtime>) -> Self {
         let (opened, flights) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { keks, time, rt, opened, flights }))
+        Self(Arc::new(Inner { keks, time, rt, opened, flights, watch: Watch::default() }))
     }
 
     /// The DEK of `header`, verified. One call to the KMS for all who bring the same header
@@ -78,15 +100,18 @@ impl Opener {
         check_fork()?;
         let inner = &self.0;
         if let Some(dek) = inner.remembered(header, context) {
-            return inner.warm(dek, header, context).await;
+            return inner.warm(&dek, header, context);
         }
         let id = (header.tries().iter().flat_map(HeaderCopy::bytes).copied().collect(), context.clone());
-        let (flight, task) = inner.join(id, header, context);
-        if let Some(task) = task {
-            launch(&*inner.rt, task);
-        }
-        let dek = flight.await?;
-        inner.warm(dek, header, context).await
+        let dek = match inner.join(id, header, context) {
+            Joined::Landed(dek) => dek,
+            Joined::Flying(flight) => flight.await?,
+            Joined::New(flight, task) => {
+                launch(&*inner.rt, task);
+                flight.await?
+            }
+        };
+        inner.warm(&dek, header, context)
     }
 }
 
@@ -104,12 +129,7 @@ impl Inner {
 
     /// A hit replaces the unwrapping and nothing else: some recipient must still be
     /// allowed, and commitment and mac agree.
-    async fn warm(
-        &self,
-        dek: Arc<OpenDek>,
-        header: &Header,
-        context: &EncryptionContext,
-    ) -> Result<Unlocked> {
+    fn warm(&self, dek: &Arc<OpenDek>, header: &Header, context: &EncryptionContext) -> Result<Unlocked> {
         let mut allowed = false;
         for copy in header.tries() {
             let Some(recipient) = self.keks.first_accepted(copy) else { continue };
@@ -118,8 +138,8 @@ impl Inner {
                 let here = |r: &crate::Recipient| r.wrapped.key_id == dek.key_id;
                 let known = copy.recipients().iter().any(here);
                 let key_id = if known { dek.key_id.clone() } else { recipient.wrapped.key_id.clone() };
-                let freshness = self.keks.freshness(copy).await;
-                return Ok(Unlocked { dek, key_id, freshness });
+                let freshness = self.keks.freshness(copy);
+                return Ok(Unlocked { dek: dek.clone(), key_id, freshness });
             }
         }
         Err(if allowed { Error::authentication() } else { super::keks::none_matches(header) })
@@ -131,20 +151,26 @@ impl Inner {
         id: (Vec<u8>, EncryptionContext),
         header: &Header,
         context: &EncryptionContext,
-    ) -> (Flight<Landed>, Option<crate::rt::BoxFuture<'static, ()>>) {
+    ) -> Joined {
         let mut flights = lock(&self.flights);
         if let Some(flight) = flights.get(&id) {
-            return (flight.clone(), None);
+            return Joined::Flying(flight.clone());
         }
-        let (me, header, context, own) = (self.clone(), header.clone(), context.clone(), id.clone());
-        let gone = Gone { inner: self.clone(), id: own };
+        // One may have landed since we looked: it is remembered before it leaves the list.
+        if let Some(dek) = self.remembered(header, context) {
+            return Joined::Landed(dek);
+        }
+        let (me, header, context) = (self.clone(), header.clone(), context.clone());
+        let gone = Gone { inner: self.clone(), id: id.clone() };
         let work = async move {
             let _gone = gone;
-            me.unwrap(&header, &context).await
+            let dek = me.unwrap(&header, &context).await?;
+            look_after(&me);
+            Ok(dek)
         };
         let (flight, task) = Flight::new(work, || Err(panicked()));
         flights.insert(id, flight.clone());
-        (flight, Some(task))
+        Joined::New(flight, task)
     }
 
     async fn unwrap(&self, header: &Header, context: &EncryptionContext) -> Landed {
@@ -166,6 +192,12 @@ impl Inner {
         opened.insert(id, dek.clone());
         Ok(dek)
     }
+}
+
+enum Joined {
+    Landed(Arc<OpenDek>),
+    Flying(Flight<Landed>),
+    New(Flight<Landed>, BoxFuture<'static, ()>),
 }
 
 /// Takes a flight off the list when it lands, fails or panics.

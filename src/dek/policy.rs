@@ -4,8 +4,9 @@ use std::time::Duration;
 
 /// How much one DEK seals before a new one is made.
 ///
-/// Its bounds are never passed, however many threads seal. One message that is larger than
-/// the bound of bytes, and a stream whose length is not known, get a DEK of their own.
+/// Its bounds are never passed, however many threads seal: a message that does not fit into
+/// what is left gets another DEK. One that is larger than the bound of bytes, and a stream
+/// whose length is not known, get a DEK of their own, which seals nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DekPolicy {
     pub(super) messages: u64,

@@ -1,11 +1,15 @@
 //! DEKs that seal.
-use super::{DekPolicy, Keks, panicked};
+use super::{
+    DekPolicy, Keks,
+    expiry::{Expires, Watch, look_after},
+    panicked,
+};
 use crate::{
     Copies, Dek, EncryptionContext, Recipient, Result, Suite,
     crypto::Xaes256Gcm,
     envelope::{DerivedKeys, HeaderCopy, Plan},
     rt::{Flight, Runtime, launch},
-    secret::check_fork,
+    secret::{check_fork, forked},
 };
 use std::{
     collections::HashMap,
@@ -18,6 +22,8 @@ use std::{
 
 /// Scopes whose DEK is kept. When there are more, any one of them loses it.
 const MOST_SCOPES: usize = 10_000;
+/// How often a caller waits for a DEK that others then use up before it.
+const PATIENCE: usize = 3;
 
 /// A DEK of one scope, ready to seal records, and what it may still seal.
 pub(crate) struct SealDek {
@@ -57,14 +63,10 @@ impl SealDek {
 
     /// Takes one message of `len` bytes from what is left; whether it was there.
     fn take(&self, now: Duration, len: u64) -> bool {
-        now < self.until && self.take_at_any_time(len)
-    }
-
-    fn take_at_any_time(&self, len: u64) -> bool {
         let less = |left: &AtomicU64, by: u64| {
             left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(by)).is_ok()
         };
-        less(&self.messages, 1) && less(&self.bytes, len)
+        now < self.until && less(&self.messages, 1) && less(&self.bytes, len)
     }
 
     /// Header and keys of a payload of suite 2.
@@ -91,8 +93,49 @@ enum State {
 }
 
 impl Slot {
+    /// Drops a DEK whose time is over; when the one that stays will be.
+    fn sweep(&self, now: Duration) -> Option<Duration> {
+        let mut state = self.state();
+        match &*state {
+            State::Here(dek) if dek.until > now => Some(dek.until),
+            State::Here(_) => {
+                let _over = std::mem::take(&mut *state);
+                drop(state);
+                None
+            }
+            _ => None,
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a flight leaves in its slot, whoever still waits for it: the DEK, or nothing.
+struct Landing {
+    slot: Arc<Slot>,
+    number: u64,
+}
+
+impl Landing {
+    fn here(&self, dek: &Arc<SealDek>) {
+        self.settle(State::Here(dek.clone()));
+    }
+
+    fn settle(&self, to: State) {
+        let mut state = self.slot.state();
+        if matches!(*state, State::Coming(number, _) if number == self.number) {
+            let _flight = std::mem::replace(&mut *state, to);
+            drop(state);
+        }
+    }
+}
+
+impl Drop for Landing {
+    /// It failed, or panicked: the next call tries again.
+    fn drop(&mut self) {
+        self.settle(State::Empty);
     }
 }
 
@@ -101,18 +144,52 @@ pub(crate) struct Sealer {
     keks: Arc<Keks>,
     policy: DekPolicy,
     rt: Arc<dyn Runtime>,
-    slots: Mutex<HashMap<EncryptionContext, Arc<Slot>>>,
+    slots: Arc<Slots>,
     flights: AtomicU64,
+}
+
+/// The slots of a `Kms`, by context.
+struct Slots {
+    rt: Arc<dyn Runtime>,
+    by_context: Mutex<HashMap<EncryptionContext, Arc<Slot>>>,
+    watch: Watch,
+}
+
+impl Slots {
+    fn by_context(&self) -> MutexGuard<'_, HashMap<EncryptionContext, Arc<Slot>>> {
+        self.by_context.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Expires for Slots {
+    fn sweep(&self, now: Duration) -> Option<Duration> {
+        let slots: Vec<_> = self.by_context().values().cloned().collect();
+        slots.iter().filter_map(|slot| slot.sweep(now)).min()
+    }
+
+    fn rt(&self) -> &Arc<dyn Runtime> {
+        &self.rt
+    }
+
+    fn watch(&self) -> &Watch {
+        &self.watch
+    }
 }
 
 impl Sealer {
     pub(crate) fn new(keks: Arc<Keks>, policy: DekPolicy, rt: Arc<dyn Runtime>) -> Self {
-        Self { keks, policy, rt, slots: Mutex::default(), flights: AtomicU64::new(0) }
+        let slots = Slots { rt: rt.clone(), by_context: Mutex::default(), watch: Watch::default() };
+        Self { keks, policy, rt, slots: Arc::new(slots), flights: AtomicU64::new(0) }
     }
 
     /// The slot of a scope: one for all its handles.
     pub(crate) fn slot(&self, context: &EncryptionContext) -> Arc<Slot> {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = || Arc::new(Slot { context: context.clone(), state: Mutex::default() });
+        if forked() {
+            // A thread that this process has not may hold the lock. Sealing will say it.
+            return fresh();
+        }
+        let mut slots = self.slots.by_context();
         if let Some(slot) = slots.get(context) {
             return slot.clone();
         }
@@ -122,7 +199,7 @@ impl Sealer {
         {
             *evicted.state() = State::Empty;
         }
-        let slot = Arc::new(Slot { context: context.clone(), state: Mutex::default() });
+        let slot = fresh();
         slots.insert(context.clone(), slot.clone());
         slot
     }
@@ -137,31 +214,23 @@ impl Sealer {
     }
 
     /// The same, waiting for the KMS if need be. However many wait, it is asked once.
-    pub(crate) async fn dek(&self, slot: &Slot, len: u64) -> Result<Arc<SealDek>> {
-        if len > self.policy.bytes {
-            return self.own_dek(&slot.context).await;
-        }
-        loop {
-            if let Some(dek) = self.warm(slot, len)? {
-                return Ok(dek);
-            }
-            let (number, flight, ours) = self.join(slot);
-            let landed = flight.await;
-            let mut state = slot.state();
-            if matches!(*state, State::Coming(n, _) if n == number) {
-                *state = landed.clone().map_or(State::Empty, State::Here);
-            }
-            drop(state);
-            let dek = landed?;
-            // Whoever had it made uses it once, however short its time is: else a policy of
-            // no time would ask the KMS for ever.
-            if dek.take(self.rt.now(), len) || (ours && dek.take_at_any_time(len)) {
-                return Ok(dek);
+    pub(crate) async fn dek(&self, slot: &Arc<Slot>, len: u64) -> Result<Arc<SealDek>> {
+        let policy = &self.policy;
+        if len <= policy.bytes && policy.messages > 1 && !policy.time.is_zero() {
+            for _ in 0..PATIENCE {
+                if let Some(dek) = self.warm(slot, len)? {
+                    return Ok(dek);
+                }
+                let dek = self.join(slot).await?;
+                if dek.take(self.rt.now(), len) {
+                    return Ok(dek);
+                }
             }
         }
+        self.own_dek(&slot.context).await
     }
 
-    /// A DEK for one stream alone.
+    /// A DEK for one message alone.
     pub(crate) async fn own_dek(&self, context: &EncryptionContext) -> Result<Arc<SealDek>> {
         check_fork()?;
         let (flight, task) = Flight::new(self.fresh(context), || Err(panicked()));
@@ -169,21 +238,29 @@ impl Sealer {
         flight.await
     }
 
-    /// The flight under way for this slot, or a new one, and whether it is new.
-    fn join(&self, slot: &Slot) -> (u64, Flight<Result<Arc<SealDek>>>, bool) {
-        let (number, flight, task) = {
+    /// The flight under way for this slot, or a new one.
+    fn join(&self, slot: &Arc<Slot>) -> Flight<Result<Arc<SealDek>>> {
+        let (flight, task) = {
             let mut state = slot.state();
-            if let State::Coming(number, flight) = &*state {
-                return (*number, flight.clone(), false);
+            if let State::Coming(_, flight) = &*state {
+                return flight.clone();
             }
             let number = self.flights.fetch_add(1, Ordering::Relaxed);
-            let (flight, task) = Flight::new(self.fresh(&slot.context), || Err(panicked()));
+            let (fresh, slots) = (self.fresh(&slot.context), self.slots.clone());
+            let landing = Landing { slot: slot.clone(), number };
+            let work = async move {
+                let dek = fresh.await?;
+                landing.here(&dek);
+                look_after(&slots);
+                Ok(dek)
+            };
+            let (flight, task) = Flight::new(work, || Err(panicked()));
             *state = State::Coming(number, flight.clone());
-            (number, flight, task)
+            (flight, task)
         };
         // Outside of the lock: a local backend runs right here.
         launch(&*self.rt, task);
-        (number, flight, true)
+        flight
     }
 
     fn fresh(

@@ -3,10 +3,14 @@ use super::KmsBackend;
 use crate::{
     Dek, EncryptionContext, Error, ErrorKind, KeyId, Recipient, Result, WrappedDek,
     envelope::check_scheme,
-    rt::{Runtime, unless},
+    rt::{Runtime, launch, unless},
 };
 use std::{
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
+    task::Poll,
     time::Duration,
 };
 
@@ -71,14 +75,20 @@ impl Kek {
         self.in_time(self.backend.unwrap_dek(&recipient.wrapped, context)).await
     }
 
-    /// The key that would wrap now; `None` if that cannot be told.
-    pub(crate) async fn current_key(&self) -> Option<KeyId> {
+    /// The key that would wrap now; `None` if that cannot be told. Who asks does not wait:
+    /// when what was learnt is old the backend is asked, and its answer, unless it is there
+    /// at once, is for the next one.
+    pub(crate) fn current_key(self: &Arc<Self>) -> Option<KeyId> {
         if let Some(known) = self.known() {
             return known;
         }
-        let key = self.in_time(self.backend.current_key()).await.ok().flatten();
-        self.learn(key.clone());
-        key
+        let me = self.clone();
+        let ask = async move {
+            let key = me.in_time(me.backend.current_key()).await.ok().flatten();
+            me.learn(key);
+        };
+        launch(&*self.rt, Box::pin(ask));
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.key.clone()
     }
 
     /// What was learnt, while that is good. Whoever gets `None` is to ask; meanwhile the
@@ -118,7 +128,16 @@ impl Kek {
         Ok(Recipient::new(self.scheme(), wrapped))
     }
 
+    /// Within the time-out. A panic is a reply that no KMS should give.
     async fn in_time<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut call = pin!(call);
+        let call = poll_fn(|cx| {
+            let poll = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)));
+            poll.unwrap_or_else(|_| {
+                let said = "the backend panicked; one that needs an async runtime must bring its own";
+                Poll::Ready(Err(Error::new(ErrorKind::BadReply, said)))
+            })
+        });
         unless(self.rt.sleep(self.timeout), call).await.unwrap_or_else(|| {
             let said = format!("{}: no answer within {:?}", self.scheme(), self.timeout);
             Err(Error::new(ErrorKind::Unavailable, said))

@@ -63,6 +63,9 @@ impl Builder {
         if self.keks.is_empty() {
             return Err(Error::misuse("a Kms needs a KEK: Kms::builder().kek(...)"));
         }
+        if self.keks.iter().filter(|k| k.1 == Role::Wraps).count() > 16 {
+            return Err(Error::misuse("an envelope has at most 16 recipients"));
+        }
         self.policy.check()?;
         let (rt, timeout) = (self.rt, self.outage.call_timeout);
         let keks = self.keks.into_iter().map(|(backend, role)| Kek::new(backend, role, rt.clone(), timeout));

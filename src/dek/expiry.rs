@@ -1,0 +1,52 @@
+//! Keys go when their time is over, also when nobody asks.
+use crate::rt::Runtime;
+use std::{
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+/// Something that holds keys for a time.
+pub(super) trait Expires: Send + Sync + 'static {
+    /// Drops what is over, and tells when the next one will be.
+    fn sweep(&self, now: Duration) -> Option<Duration>;
+    fn rt(&self) -> &Arc<dyn Runtime>;
+    fn watch(&self) -> &Watch;
+}
+
+/// Whether somebody looks after it.
+#[derive(Default)]
+pub(super) struct Watch(AtomicBool);
+
+/// To be called when a key came in: has what expires swept in time, by one task that ends
+/// when nothing is left.
+pub(super) fn look_after<T: Expires>(keeper: &Arc<T>) {
+    if !keeper.watch().0.swap(true, Ordering::AcqRel) {
+        let rt = keeper.rt().clone();
+        let sleep = rt.clone();
+        rt.spawn(Box::pin(look(Arc::downgrade(keeper), sleep)));
+    }
+}
+
+async fn look<T: Expires>(keeper: Weak<T>, rt: Arc<dyn Runtime>) {
+    while let Some(time) = keeper.upgrade().and_then(|k| next(&*k)) {
+        rt.sleep(time).await;
+    }
+}
+
+/// Sweeps, and gives the time until the next one. `None`: nobody looks any more.
+fn next(keeper: &impl Expires) -> Option<Duration> {
+    loop {
+        let now = keeper.rt().now();
+        if let Some(at) = keeper.sweep(now) {
+            return Some(at.saturating_sub(now));
+        }
+        keeper.watch().0.store(false, Ordering::Release);
+        // A key may have come in between, and have found somebody looking.
+        if keeper.sweep(now).is_none() || keeper.watch().0.swap(true, Ordering::AcqRel) {
+            return None;
+        }
+    }
+}
