@@ -7,8 +7,11 @@ mod clock;
 mod entropy;
 mod link;
 mod portable;
+mod user;
 
 pub(crate) use clock::since_boot;
 pub(crate) use entropy::hardware_word;
 pub(crate) use link::link_open_file;
 pub(crate) use portable::{Aes, Aes256Gcm, Block, on_cipher};
+#[cfg(all(unix, feature = "local"))]
+pub(crate) use user::effective_user;

@@ -80,6 +80,7 @@ impl Mock {
 
     pub(super) fn from_uri(uri: &KeyUri) -> Result<Self> {
         uri.only(&[])?;
+        KeyId::new(format!("{}/{}", uri.rest(), u32::MAX))?;
         Ok(Self::new(uri.rest()))
     }
 

@@ -7,7 +7,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{self, Visitor},
 };
-use std::{fmt, io::Write};
+use std::{collections::HashSet, fmt, io::Write};
 use zeroize::Zeroizing;
 
 const FORMAT: &str = "libkms-keyring/1";
@@ -19,8 +19,8 @@ const MAX_VERSION: u32 = i32::MAX as u32;
 struct File {
     format: String,
     keys: Vec<Key>,
-    #[serde(default)]
-    kdf: Option<de::IgnoredAny>,
+    #[serde(default, deserialize_with = "present")]
+    kdf: bool,
 }
 
 #[derive(Deserialize)]
@@ -38,7 +38,7 @@ pub(super) struct KeyVersion {
     created: String,
     pub(super) state: State,
     #[serde(default, deserialize_with = "material")]
-    pub(super) material: Option<Locked<[u8; 32]>>,
+    material: Option<Result<Locked<[u8; 32]>>>,
 }
 
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
@@ -47,6 +47,13 @@ pub(super) enum State {
     Enabled,
     Disabled,
     Destroyed,
+}
+
+impl KeyVersion {
+    /// `None` of a destroyed version.
+    pub(super) fn material(&self) -> Result<Option<&Locked<[u8; 32]>>> {
+        self.material.as_ref().map(Result::as_ref).transpose().map_err(Clone::clone)
+    }
 }
 
 /// All keys of a keyring. Malformed, and where, unless it is as the format has it.
@@ -59,12 +66,13 @@ pub(super) fn parse(json: &[u8]) -> Result<Vec<Key>> {
     if file.format != FORMAT {
         return Err(Error::malformed(format!("format: this libkms reads {FORMAT}")));
     }
-    if file.kdf.is_some() {
+    if file.kdf {
         return Err(Error::misuse("it has a passphrase, which this build of libkms cannot take"));
     }
-    for (i, key) in file.keys.iter().enumerate() {
+    let mut names = HashSet::new();
+    for key in &file.keys {
         check_name(&key.name).map_err(|_| Error::malformed("name: 1 to 64 of A-Z a-z 0-9 . _ -"))?;
-        if file.keys[..i].iter().any(|k| k.name == key.name) {
+        if !names.insert(&key.name) {
             return Err(Error::malformed(format!("name: {} twice", key.name)));
         }
         check_versions(key)?;
@@ -74,17 +82,18 @@ pub(super) fn parse(json: &[u8]) -> Result<Vec<Key>> {
 
 fn check_versions(key: &Key) -> Result<()> {
     let bad = |what: &str| Err(Error::malformed(format!("{}: {what}", key.name)));
-    for (i, v) in key.versions.iter().enumerate() {
+    let mut numbers = HashSet::new();
+    for v in &key.versions {
         if !(1..=MAX_VERSION).contains(&v.version) {
             return bad("version: 1 to 2147483647");
         }
-        if key.versions[..i].iter().any(|o| o.version == v.version) {
+        if !numbers.insert(v.version) {
             return bad("version: one twice");
         }
         if !time::is_rfc3339(&v.created) {
             return bad("created: not a time of RFC 3339");
         }
-        if (v.state == State::Destroyed) == v.material.is_some() {
+        if (v.state == State::Destroyed) == v.material()?.is_some() {
             return bad("material: there unless the version is destroyed");
         }
     }
@@ -127,11 +136,17 @@ pub(super) fn write_new(name: &str, material: &[u8; 32], created: &str) -> Zeroi
     out
 }
 
-/// Base64 of 32 bytes, decoded in constant time, straight into key memory.
-fn material<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Locked<[u8; 32]>>, D::Error> {
+/// Whatever stands there, null too.
+fn present<'de, D: Deserializer<'de>>(d: D) -> Result<bool, D::Error> {
+    de::IgnoredAny::deserialize(d).map(|_| true)
+}
+
+/// Base64 of 32 bytes, decoded in constant time, straight into key memory. What goes wrong
+/// there is kept as it is: it may be a fork, or the end of memory.
+fn material<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Result<Locked<[u8; 32]>>>, D::Error> {
     struct Base64Key;
     impl<'de> Visitor<'de> for Base64Key {
-        type Value = Locked<[u8; 32]>;
+        type Value = Result<Locked<[u8; 32]>>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("base64 of 32 bytes, without escapes")
@@ -140,11 +155,10 @@ fn material<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Locked<[u8; 32]>>,
         // Only text borrowed from the caller's buffer, which it wipes: an escaped string
         // would be put together in one that nobody wipes.
         fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
-            Locked::fill(|key| match Base64::decode(text, key) {
+            Ok(Locked::fill(|key| match Base64::decode(text, key) {
                 Ok(decoded) if decoded.len() == 32 => Ok(()),
-                _ => Err(Error::malformed("material")),
-            })
-            .map_err(E::custom)
+                _ => Err(Error::malformed("material: not base64 of 32 bytes")),
+            }))
         }
     }
     d.deserialize_str(Base64Key).map(Some)
@@ -171,7 +185,7 @@ mod tests {
     fn reads_what_it_writes() {
         let text = write_new("orders", &[7; 32], &time::now());
         let keys = parse(&text).unwrap();
-        assert_eq!(keys[0].versions[0].material.as_ref().unwrap().get().unwrap(), &[7; 32]);
+        assert_eq!(keys[0].versions[0].material().unwrap().unwrap().get().unwrap(), &[7; 32]);
     }
 
     #[test]
@@ -198,6 +212,7 @@ mod tests {
             version(&enabled).replace("keyring/1", "keyring/2"),
             version(&enabled).replace("\"name\":\"a\"", "\"name\":\"a/b\""),
             version(&enabled).replace("2026-11-24T", "2026-11-24 "),
+            version(&enabled).replace("2026-11-24T", "2026-13-24T"),
             with(&format!(r#"{{"version":1,"created":"2026-11-24T00:00:00Z",{enabled}}}"#).repeat(2)),
             String::new(),
             "[]".into(),
@@ -211,8 +226,10 @@ mod tests {
     #[test]
     fn f64_a_passphrase_that_cannot_be_taken_is_refused() {
         let text = version(&format!(r#""state":"enabled","material":"{ZEROS}""#));
-        let text = text.replacen('{', r#"{"kdf":{"name":"argon2id"},"#, 1);
-        assert_eq!(parse(text.as_bytes()).map(|_| ()).unwrap_err().kind(), ErrorKind::Misuse);
+        for kdf in [r#"{"name":"argon2id"}"#, "null", "1"] {
+            let text = text.replacen('{', &format!(r#"{{"kdf":{kdf},"#), 1);
+            assert_eq!(parse(text.as_bytes()).map(|_| ()).unwrap_err().kind(), ErrorKind::Misuse);
+        }
     }
 
     #[test]

@@ -4,8 +4,10 @@ mod time;
 
 use super::{KeyUri, KmsBackend, uri::percent_decode};
 use crate::{
-    Dek, EncryptionContext, Error, ErrorKind, KeyId, Result, WrappedDek, crypto::Kwp, rt::NewFile,
-    secret::Locked,
+    Dek, EncryptionContext, Error, ErrorKind, KeyId, Result, WrappedDek,
+    crypto::Kwp,
+    rt::NewFile,
+    secret::{Locked, check_fork},
 };
 use file::{State, check_name, parse, write_new};
 use std::{fmt, fs, io::Read, io::Write, path::Path};
@@ -45,8 +47,12 @@ impl Keyring {
                 .map_err(|e| Error::new(ErrorKind::Io, format!("the system's random source: {e}")))
         })?;
         let text = write_new(name, material.get()?, &time::now());
-        let mut file = NewFile::create(path.as_ref(), true)?;
-        file.write_all(&text)?;
+        let path = path.as_ref();
+        if path.exists() {
+            return Err(Error::new(ErrorKind::Io, format!("there is a file {} already", path.display())));
+        }
+        let mut file = NewFile::create(path, true)?;
+        file.write_all(&text).map_err(|e| Error::io(format!("cannot write {}", path.display()), e))?;
         file.commit(false)?;
         Self::parse(&text, name)
     }
@@ -59,6 +65,10 @@ impl Keyring {
     pub fn open(path: impl AsRef<Path>, name: &str) -> Result<Self> {
         let path = path.as_ref();
         let what = |e| Error::io(format!("keyring {}", path.display()), e);
+        // Opening a fifo waits for whoever writes it.
+        if !fs::metadata(path).map_err(what)?.is_file() {
+            return Err(Error::misuse(format!("keyring {}: not a regular file", path.display())));
+        }
         let mut file = fs::File::open(path).map_err(what)?;
         let about = file.metadata().map_err(what)?;
         private(&about, path)?;
@@ -76,15 +86,16 @@ impl Keyring {
     /// # Errors
     /// As [`open`](Self::open), but for Io.
     pub fn parse(json: &[u8], name: &str) -> Result<Self> {
+        check_fork()?;
         check_name(name)?;
         let keys = parse(json)?;
         let names: Vec<_> = keys.iter().map(|k| k.name.clone()).collect();
-        let key = keys
-            .into_iter()
-            .find(|k| k.name == name)
-            .ok_or_else(|| Error::misuse(format!("no key {name} there; there is {}", names.join(", "))))?;
+        let key = keys.into_iter().find(|k| k.name == name).ok_or_else(|| {
+            let names = if names.is_empty() { "none".into() } else { names.join(", ") };
+            Error::misuse(format!("no key {name} there; there is {names}"))
+        })?;
         let versions = key.versions.into_iter().map(|v| {
-            let kek = match (&v.state, &v.material) {
+            let kek = match (&v.state, v.material()?) {
                 (State::Enabled, Some(material)) => Some(Kwp::new(material.get()?)?),
                 _ => None,
             };
@@ -103,7 +114,11 @@ impl Keyring {
             return Err(Error::misuse("local: a path is missing, as in local:keys.json#orders"));
         }
         match uri.param("create") {
-            Some("true") if !Path::new(&path).exists() => Self::create(&path, &name),
+            Some("true") if !Path::new(&path).exists() => match Self::create(&path, &name) {
+                // Another process was quicker.
+                Err(_) if Path::new(&path).exists() => Self::open(&path, &name),
+                made => made,
+            },
             None | Some("true" | "false") => Self::open(&path, &name),
             Some(_) => Err(Error::misuse("local: create is true or false")),
         }
@@ -168,13 +183,17 @@ impl fmt::Debug for Keyring {
 
 #[cfg(unix)]
 fn private(about: &fs::Metadata, path: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = about.permissions().mode() & 0o777;
-    if about.is_file() && mode & 0o077 != 0 {
-        let said = "others can read this keyring, or write it";
-        return Err(Error::misuse(format!("{}: {said} (mode {mode:o}): chmod 600", path.display())));
-    }
-    Ok(())
+    use crate::arch::effective_user;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let (mode, owner) = (about.permissions().mode() & 0o777, about.uid());
+    let said = if mode & 0o077 != 0 {
+        format!("others can read this keyring, or write it (mode {mode:o}): chmod 600")
+    } else if owner != 0 && owner != effective_user() {
+        format!("another user owns this keyring (uid {owner})")
+    } else {
+        return Ok(());
+    };
+    Err(Error::misuse(format!("{}: {said}", path.display())))
 }
 
 #[cfg(not(unix))]
