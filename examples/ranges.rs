@@ -27,9 +27,9 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     let prefix = get(0..stream::PREFIX as u64);
     let opening = scope.opener(Aad::empty(), &Header::parse(prefix)?).wait()?;
     let plan = opening.plan(100_000..250_000, size)?;
-    let got = opening.open_range(&plan, prefix, get(plan.sealed.clone()))?;
+    let got = opening.open_range(&plan, prefix, get(plan.sealed()))?;
     assert!(got == plain[100_000..250_000]);
-    println!("150,000 bytes of plaintext from bytes {:?}", plan.sealed);
+    println!("150,000 bytes of plaintext from bytes {:?}", plan.sealed());
     std::fs::remove_file(keys)?;
     Ok(())
 }

@@ -74,7 +74,7 @@ proptest! {
         let (a, b) = (a as usize % (len + 1), b as usize % (len + 1));
         let (a, b) = (a.min(b), a.max(b));
         let plan = opening.plan(a as u64..b as u64, sealed.len() as u64).unwrap();
-        let fetched = &sealed[plan.sealed.start as usize..plan.sealed.end as usize];
+        let fetched = &sealed[plan.sealed().start as usize..plan.sealed().end as usize];
         prop_assert!(fetched.len() <= b - a + 2 * (CHUNK + 16));
         let prefix = &sealed[..Header::prefix_len(&sealed).unwrap()];
         prop_assert!(opening.open_range(&plan, prefix, fetched).unwrap() == plain[a..b]);

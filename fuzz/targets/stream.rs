@@ -145,7 +145,7 @@ impl Case {
     fn judge(&self, out: &[u8], ok: bool, intact: bool) {
         assert_eq!(ok, intact);
         assert!(self.plain.starts_with(out));
-        assert!(if ok { out.len() == self.plain.len() } else { out.len() % CHUNK == 0 });
+        assert!(if ok { out.len() == self.plain.len() } else { out.len().is_multiple_of(CHUNK) });
     }
 
     fn push(&self, opening: &Opening, mut payload: &[u8], intact: bool, choices: &mut Choices) {
@@ -199,8 +199,8 @@ impl Case {
         let Ok(plan) = opening.plan(start as u64..end as u64, object_len as u64) else {
             return assert!(!must);
         };
-        assert!(start <= end && plan.sealed.end <= object_len as u64);
-        let fetched = sealed.get(plan.sealed.start as usize..plan.sealed.end as usize);
+        assert!(start <= end && plan.sealed().end <= object_len as u64);
+        let fetched = sealed.get(plan.sealed().start as usize..plan.sealed().end as usize);
         let prefix = &sealed[..sealed.len().min(header + HEAD)];
         match opening.open_range(&plan, prefix, fetched.unwrap_or_default()) {
             Ok(out) if start == end => assert!(out.is_empty()),

@@ -1,15 +1,19 @@
 //! Files, whole or not at all.
-use super::{Scope, SealOptions};
+use super::{Scope, SealOptions, scope::open_payload};
 use crate::{
     Aad, Damage, Error, Header, Result, Suite,
     rt::{NewFile, wait},
 };
 use std::{
-    fs::File,
+    fs::{File, Metadata},
     io::{self, Read, Seek, SeekFrom, Write},
     ops::{Bound, RangeBounds},
     path::Path,
 };
+use zeroize::Zeroizing;
+
+/// Bytes of a payload of suite 1: nonce, 2^36 - 32 bytes and tag.
+const MOST_ONE_SHOT: u64 = (1 << 36) - 32 + 40;
 
 /// What became of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +68,15 @@ impl Scope {
     ) -> Result<Outcome> {
         let damage = header.damage();
         if header.suite() == Suite::OneShot {
+            // Whoever may not open it reads nothing; nobody reads without end.
+            let unlocked = wait(self.unlock(header))?;
             let mut sealed = header.read_ahead().to_vec();
-            from.read_to_end(&mut sealed)?;
-            let plaintext = wait(self.open_one_shot(aad, header, &sealed))?;
+            from.by_ref().take(MOST_ONE_SHOT + 1).read_to_end(&mut sealed)?;
+            if sealed.len() as u64 > MOST_ONE_SHOT {
+                return Err(Error::limit("a payload of suite 1 above 64 GiB"));
+            }
+            let mut plaintext = Zeroizing::new(Vec::new());
+            open_payload(&unlocked.dek, header, aad, &sealed, &mut plaintext)?;
             to.write_all(&plaintext)?;
             to.flush()?;
             return Ok(Outcome { bytes: plaintext.len() as u64, damage });
@@ -118,43 +128,67 @@ impl Scope {
         Ok(Outcome { bytes, damage: header.damage() })
     }
 
-    /// Seals a file into a new one, which appears whole or not at all. Blocks.
+    /// Seals a file into a new one, which appears whole or not at all, readable by its owner
+    /// alone if the first one was. Blocks.
     ///
     /// # Errors
     /// As [`seal_stream`](Self::seal_stream); Io if there is a file `to`.
     pub fn seal_file(&self, aad: Aad<'_>, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Outcome> {
-        let (from, len) = open(from.as_ref())?;
-        let options = len.map_or(SealOptions::new(), |n| SealOptions::new().len(n));
-        let mut to = NewFile::create(to.as_ref(), false)?;
-        let outcome = self.seal_stream(aad, &options, from, &mut to)?;
+        let from = Source::open(from.as_ref())?;
+        let options = from.len.map_or(SealOptions::new(), |n| SealOptions::new().len(n));
+        let mut to = NewFile::create(to.as_ref(), from.private)?;
+        let outcome = self.seal_stream(aad, &options, from.file, &mut to)?;
         to.commit(false)?;
         Ok(outcome)
     }
 
-    /// Opens a sealed file into a new one, which appears whole or not at all. Blocks.
+    /// Opens a sealed file into a new one, which appears whole or not at all, readable by its
+    /// owner alone if the first one was. Blocks.
     ///
     /// # Errors
     /// As [`open_stream`](Self::open_stream); Io if there is a file `to`.
     pub fn open_file(&self, aad: Aad<'_>, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Outcome> {
-        let (from, _) = open(from.as_ref())?;
-        let mut to = NewFile::create(to.as_ref(), false)?;
-        let outcome = self.open_stream(aad, from, &mut to)?;
+        let from = Source::open(from.as_ref())?;
+        let mut to = NewFile::create(to.as_ref(), from.private)?;
+        let outcome = self.open_stream(aad, from.file, &mut to)?;
         to.commit(false)?;
         Ok(outcome)
     }
 }
 
-/// A file, and its length if it is a regular one.
-fn open(path: &Path) -> Result<(File, Option<u64>)> {
-    let what = |e| Error::io(path.display(), e);
-    let file = File::open(path).map_err(what)?;
-    let about = file.metadata().map_err(what)?;
-    Ok((file, about.is_file().then_some(about.len())))
+struct Source {
+    file: File,
+    /// Of a regular file.
+    len: Option<u64>,
+    /// Only its owner may read it.
+    private: bool,
+}
+
+impl Source {
+    fn open(path: &Path) -> Result<Self> {
+        let what = |e| Error::io(path.display(), e);
+        let file = File::open(path).map_err(what)?;
+        let about = file.metadata().map_err(what)?;
+        if about.is_dir() {
+            return Err(Error::misuse(format!("{} is a directory", path.display())));
+        }
+        Ok(Self { file, len: about.is_file().then_some(about.len()), private: is_private(&about) })
+    }
+}
+
+#[cfg(unix)]
+fn is_private(about: &Metadata) -> bool {
+    about.is_file() && std::os::unix::fs::MetadataExt::mode(about) & 0o077 == 0
+}
+
+#[cfg(not(unix))]
+fn is_private(_: &Metadata) -> bool {
+    false
 }
 
 /// Everything, 64 KiB at a time: plaintext, so the buffer is wiped.
 fn copy(from: &mut impl Read, to: &mut impl Write) -> Result<u64> {
-    let mut buffer = zeroize::Zeroizing::new(vec![0; 64 << 10]);
+    let mut buffer = Zeroizing::new(vec![0; 64 << 10]);
     let mut bytes = 0;
     loop {
         match from.read(&mut buffer) {

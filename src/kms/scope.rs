@@ -6,7 +6,10 @@ use crate::{
     dek::{OpenDek, SealDek, Slot, Unlocked},
     stream::Opening,
 };
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 /// A `Kms` and a context: everything that touches data is a method of this.
 ///
@@ -15,7 +18,8 @@ use std::{fmt, sync::Arc};
 pub struct Scope {
     pub(super) kms: Kms,
     pub(super) context: EncryptionContext,
-    slot: Arc<Slot>,
+    /// Where its DEK for sealing is, once it was asked for.
+    slot: OnceLock<Arc<Slot>>,
     /// A stored context can hold keys that no caller can name: it opens nothing.
     reserved: bool,
 }
@@ -61,9 +65,8 @@ pub struct ReferenceRecord {
 
 impl Scope {
     pub(super) fn new(kms: Kms, context: EncryptionContext) -> Self {
-        let slot = kms.0.sealer.slot(&context);
         let reserved = context.is_reserved();
-        Self { kms, context, slot, reserved }
+        Self { kms, context, slot: OnceLock::new(), reserved }
     }
 
     /// What everything here is bound to.
@@ -149,35 +152,14 @@ impl Scope {
         Ok(Opened { plaintext, freshness: unlocked.freshness, key_id: unlocked.key_id })
     }
 
-    /// The payload of suite 1 whose header was read.
-    pub(super) async fn open_one_shot(
-        &self,
-        aad: Aad<'_>,
-        header: &Header,
-        payload: &[u8],
-    ) -> Result<Vec<u8>> {
-        let mut plaintext = Vec::new();
-        self.open_whole(aad, header, payload, &mut plaintext).await?;
-        Ok(plaintext)
-    }
-
     async fn open_to(&self, aad: Aad<'_>, sealed: &[u8], out: &mut Vec<u8>) -> Result<Unlocked> {
         let header = Header::parse(sealed)?;
-        self.open_whole(aad, &header, &sealed[header.len()..], out).await
-    }
-
-    async fn open_whole(
-        &self,
-        aad: Aad<'_>,
-        header: &Header,
-        payload: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<Unlocked> {
+        let payload = &sealed[header.len()..];
         if payload.len() < header.suite().least_payload() {
-            return Err(Error::malformed("payload: below its suite's minimum"));
+            return Err(short());
         }
-        let unlocked = self.unlock(header).await?;
-        open_payload(&unlocked.dek, header, aad, payload, out)?;
+        let unlocked = self.unlock(&header).await?;
+        open_payload(&unlocked.dek, &header, aad, payload, out)?;
         Ok(unlocked)
     }
 
@@ -204,21 +186,29 @@ impl Scope {
     pub(super) async fn reserve(&self, len: u64) -> Result<Arc<SealDek>> {
         self.check()?;
         let sealer = &self.kms.0.sealer;
-        match sealer.warm(&self.slot, len)? {
+        let slot = self.slot.get_or_init(|| sealer.slot(&self.context));
+        match sealer.warm(slot, len)? {
             Some(dek) => Ok(dek),
-            None => sealer.dek(&self.slot, len).await,
+            None => sealer.dek(slot, len).await,
         }
     }
 }
 
+fn short() -> Error {
+    Error::malformed("payload: below its suite's minimum")
+}
+
 /// Appends the plaintext; nothing on failure.
-fn open_payload(
+pub(super) fn open_payload(
     dek: &OpenDek,
     header: &Header,
     aad: Aad<'_>,
     payload: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<()> {
+    if payload.len() < header.suite().least_payload() {
+        return Err(short());
+    }
     match header.suite() {
         Suite::OneShot => dek.one_shot()?.open(aad.as_bytes(), payload, out),
         Suite::Chunked => {

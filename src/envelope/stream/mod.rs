@@ -36,6 +36,9 @@ const SEALED_CHUNK: usize = CHUNK + TAG;
 /// What the adapters over std::io hold at once.
 const BATCH: usize = 4 * SEALED_CHUNK;
 
+/// What may come out for a batch: a chunk begun before, and tags.
+const MOST_OUT: usize = BATCH + 2 * SEALED_CHUNK;
+
 /// Bytes to fetch first from a remote object: header copies, salt and commitment of nearly
 /// every file with two copies. [`Header::prefix_len`](crate::Header::prefix_len) tells
 /// when it is more.

@@ -6,10 +6,16 @@ use std::ops::Range;
 /// Which bytes of the sealed object hold a range of the plaintext.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// The one range to fetch; empty if the range is.
-    pub sealed: Range<u64>,
+    sealed: Range<u64>,
     plain: Range<u64>,
     first_chunk: u64,
+}
+
+impl Plan {
+    /// The one range of the object to fetch; empty if the range of plaintext is.
+    pub fn sealed(&self) -> Range<u64> {
+        self.sealed.clone()
+    }
 }
 
 impl Opening {
@@ -41,7 +47,7 @@ impl Opening {
     }
 
     /// The range, authenticated. `prefix`: the object's first bytes
-    /// ([`PREFIX`](super::PREFIX)); `fetched`: its bytes in `plan.sealed`.
+    /// ([`PREFIX`](super::PREFIX)); `fetched`: its bytes in [`Plan::sealed`].
     ///
     /// A range proves itself, not the length of the whole: only the last chunk does.
     ///

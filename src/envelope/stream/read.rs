@@ -1,5 +1,5 @@
 //! Streams as `Read`.
-use super::{BATCH, CHUNK, OpenStream, Sealing};
+use super::{BATCH, CHUNK, MOST_OUT, OpenStream, Sealing};
 use std::{
     io::{self, Read},
     sync::Arc,
@@ -21,7 +21,7 @@ pub struct OpenReader<R> {
 impl<R: Read> OpenReader<R> {
     pub(super) fn new(stream: OpenStream, ahead: Arc<[u8]>, inner: R) -> Self {
         let (ahead, sealed) = (io::Cursor::new(ahead), vec![0; BATCH]);
-        Self { stream, ahead, inner, sealed, plain: Ready::default() }
+        Self { stream, ahead, inner, sealed, plain: Ready::new() }
     }
 }
 
@@ -54,7 +54,7 @@ pub struct SealReader<R> {
 
 impl<R: Read> SealReader<R> {
     pub(super) fn new(sealing: Sealing, inner: R) -> Self {
-        Self { sealing, inner, plain: Zeroizing::new(vec![0; 4 * CHUNK]), sealed: Ready::default() }
+        Self { sealing, inner, plain: Zeroizing::new(vec![0; 4 * CHUNK]), sealed: Ready::new() }
     }
 }
 
@@ -75,7 +75,6 @@ impl<R: Read> Read for SealReader<R> {
 }
 
 /// Bytes made and not yet taken.
-#[derive(Default)]
 struct Ready {
     bytes: Zeroizing<Vec<u8>>,
     taken: usize,
@@ -83,6 +82,11 @@ struct Ready {
 }
 
 impl Ready {
+    /// With room for all that one batch gives: a vector that grows leaves a copy behind.
+    fn new() -> Self {
+        Self { bytes: Zeroizing::new(Vec::with_capacity(MOST_OUT)), taken: 0, ended: false }
+    }
+
     fn is_empty(&self) -> bool {
         self.taken == self.bytes.len()
     }

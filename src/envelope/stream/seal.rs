@@ -50,7 +50,8 @@ impl Sealing {
 
     /// How long the envelope of `plaintext` bytes is: object stores want it first.
     pub fn sealed_len(&self, plaintext: u64) -> u64 {
-        self.head_len + plaintext + (plaintext / CHUNK as u64 + 1) * TAG as u64
+        let tags = (plaintext / CHUNK as u64 + 1) * TAG as u64;
+        plaintext.saturating_add(self.head_len + tags)
     }
 
     /// Appends to `out` what `plaintext` completes: header first, then whole chunks.

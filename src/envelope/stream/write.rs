@@ -1,5 +1,5 @@
 //! Streams as `Write`.
-use super::{BATCH, OpenStream, Sealing};
+use super::{BATCH, MOST_OUT, OpenStream, Sealing};
 use crate::Error;
 use std::io::{self, Write};
 use zeroize::Zeroizing;
@@ -85,7 +85,7 @@ struct Pipe<W> {
 
 impl<W: Write> Pipe<W> {
     fn new(inner: W) -> Self {
-        Self { inner, out: Zeroizing::new(Vec::new()), broken: false }
+        Self { inner, out: Zeroizing::new(Vec::with_capacity(MOST_OUT)), broken: false }
     }
 
     /// Writes what `make` appends.
