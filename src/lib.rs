@@ -67,7 +67,7 @@ pub use envelope::{
     Aad, Copies, Damage, EncryptionContext, Header, KeyId, Recipient, Reference, Suite, WrappedDek, stream,
 };
 pub use error::{Attempt, Error, ErrorKind, Result};
-pub use kms::{Builder, IntoKek, Kms, Opened, Outcome, ReferenceRecord, Scope, SealOptions};
+pub use kms::{Builder, Kms, Opened, Outcome, ReferenceRecord, Scope, SealOptions};
 pub use rt::{NewFile, Wait, wait};
 pub use secret::Dek;
 

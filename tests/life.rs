@@ -323,3 +323,154 @@ fn sealing_into_a_buffer_appends_or_leaves_it() {
     assert!(scope.open_into(Aad::from("other"), &out[6..], &mut back).wait().is_err());
     assert_eq!(back, b"alsox");
 }
+
+#[test]
+fn what_nobody_waited_for_is_not_served_later() {
+    let (clock, kek) = (Simulated::new(), Mock::new("k"));
+    let kms = Kms::builder().kek(kek.clone()).runtime(clock.clone()).build().unwrap();
+    let scope = kms.scope(EncryptionContext::empty());
+    kek.then(Fault::Hang);
+    let mut gone = Box::pin(scope.seal(Aad::empty(), b"x"));
+    let waker = std::task::Waker::noop();
+    assert!(gone.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_pending());
+    drop(gone);
+    clock.advance(Duration::from_secs(4));
+    clock.advance(Duration::from_secs(3600));
+    seal(&scope).unwrap();
+    assert_eq!(kek.calls(), 2);
+}
+
+#[test]
+fn a_dek_for_every_message_does_not_make_callers_queue() {
+    let kek = Mock::new("k");
+    let scope = with_policy(&kek, DekPolicy::per_message());
+    kek.always(Some(Fault::Slow(Duration::from_millis(100))));
+    let started = Instant::now();
+    thread::scope(|t| (0..40).for_each(|_| drop(t.spawn(|| seal(&scope).unwrap()))));
+    assert_eq!(kek.calls(), 40);
+    // One after the other would take four seconds.
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+}
+
+#[test]
+fn f37_keys_go_when_their_time_is_over_also_when_nobody_asks() {
+    // In a process of its own: other tests hold keys as well.
+    if std::env::var_os("LIBKMS_TEST_ALONE").is_none() {
+        let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+        again.args(["--exact", "f37_keys_go_when_their_time_is_over_also_when_nobody_asks"]);
+        assert!(again.env("LIBKMS_TEST_ALONE", "1").output().unwrap().status.success());
+        return;
+    }
+    let keys = || {
+        let r = libkms::secret::residency();
+        r.locked + r.unlocked
+    };
+    let (clock, kek) = (Simulated::new(), Mock::new("k"));
+    let kms = Kms::builder().kek(kek.clone()).runtime(clock.clone()).build().unwrap();
+    seal(&kms.scope(EncryptionContext::empty())).unwrap();
+    let before = keys();
+    let scopes: Vec<_> = (0..20).map(|n| kms.scope(context(&[("t", &n.to_string())]))).collect();
+    let sealed: Vec<_> = scopes.iter().map(|s| seal(s).unwrap()).collect();
+    scopes.iter().zip(&sealed).for_each(|(s, sealed)| drop(open(s, "", sealed).unwrap()));
+    assert!(keys() > before + 100);
+    clock.advance(Duration::from_secs(300));
+    assert!(keys() > before + 100);
+    clock.advance(Duration::from_secs(301));
+    assert!(keys() <= before, "{} keys, {before} before", keys());
+    // And on the real clock.
+    let short = DekPolicy::reuse().for_time(Duration::from_millis(50));
+    let kms = Kms::builder().kek(kek).dek_policy(short).build().unwrap();
+    let scope = kms.scope(EncryptionContext::empty());
+    let sealed = seal(&scope).unwrap();
+    open(&scope, "", &sealed).unwrap();
+    let held = keys();
+    thread::sleep(Duration::from_millis(900));
+    assert!(keys() < held);
+}
+
+/// Which key is current is worth no waiting, and no panic.
+struct Unsure(Mock, &'static str);
+
+#[async_trait]
+impl KmsBackend for Unsure {
+    fn scheme(&self) -> &str {
+        "x-unsure"
+    }
+    fn accepts(&self, key_id: &KeyId) -> bool {
+        self.0.accepts(key_id)
+    }
+    async fn wrap_dek(&self, dek: &Dek, context: &EncryptionContext) -> Result<WrappedDek> {
+        self.0.wrap_dek(dek, context).await
+    }
+    async fn unwrap_dek(&self, wrapped: &WrappedDek, context: &EncryptionContext) -> Result<Dek> {
+        self.0.unwrap_dek(wrapped, context).await
+    }
+    async fn current_key(&self) -> Result<Option<KeyId>> {
+        match self.1 {
+            "hangs" => std::future::pending().await,
+            "panics" => panic!("on purpose"),
+            _ => Ok(None),
+        }
+    }
+}
+
+#[test]
+fn an_open_does_not_wait_to_be_told_which_key_is_current() {
+    for how in ["hangs", "panics", "says nothing"] {
+        let mock = Mock::new("k");
+        let build = || scope(Unsure(mock.clone(), how), &[]);
+        let sealed = seal(&build()).unwrap();
+        let started = Instant::now();
+        let opened = build().open(Aad::empty(), &sealed).wait().unwrap();
+        assert_eq!(opened.freshness, Freshness::Unknown, "{how}");
+        assert!(started.elapsed() < Duration::from_secs(2), "{how}");
+    }
+}
+
+#[test]
+fn shared_backends_are_backends() {
+    let kek: Arc<dyn KmsBackend> = Arc::new(Mock::new("k"));
+    let kms = Kms::builder().kek(kek.clone()).opens_with(Arc::new(Mock::new("old"))).build().unwrap();
+    seal(&kms.scope(EncryptionContext::empty())).unwrap();
+    let many = (0..17).fold(Kms::builder(), |b, _| b.kek(kek.clone()));
+    assert_eq!(many.build().unwrap_err().kind(), ErrorKind::Misuse);
+}
+
+/// A backend that waits on libkms's own thread would wait for itself: an error, no hang.
+struct Waits(Mock);
+
+#[async_trait]
+impl KmsBackend for Waits {
+    fn scheme(&self) -> &str {
+        "x-waits"
+    }
+    fn accepts(&self, key_id: &KeyId) -> bool {
+        self.0.accepts(key_id)
+    }
+    async fn wrap_dek(&self, dek: &Dek, context: &EncryptionContext) -> Result<WrappedDek> {
+        // Pending once, so that the rest runs on libkms's thread.
+        let mut asked = false;
+        std::future::poll_fn(|cx| {
+            if std::mem::replace(&mut asked, true) {
+                return std::task::Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            std::task::Poll::Pending
+        })
+        .await;
+        self.0.always(Some(Fault::Slow(Duration::from_millis(20))));
+        self.0.wrap_dek(dek, context).wait()
+    }
+    async fn unwrap_dek(&self, wrapped: &WrappedDek, context: &EncryptionContext) -> Result<Dek> {
+        self.0.unwrap_dek(wrapped, context).await
+    }
+}
+
+#[test]
+fn a_backend_that_waits_on_our_thread_is_an_error() {
+    let scope = scope(Waits(Mock::new("k")), &[]);
+    assert_eq!(seal(&scope).unwrap_err().kind(), ErrorKind::BadReply);
+    let kek = Mock::new("other");
+    kek.always(Some(Fault::Slow(Duration::from_millis(20))));
+    seal(&common::scope(kek, &[])).expect("the thread is alive");
+}

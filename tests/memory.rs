@@ -2,6 +2,8 @@
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code, reason = "fork, and the pages of a key")]
 mod common;
+#[path = "common/forge.rs"]
+mod forge;
 
 use common::*;
 use libkms::{
@@ -65,6 +67,7 @@ fn f16_after_a_fork_every_call_of_the_child_answers_forked() {
             forked(ring.wrap_dek(&dek, scope.context()).wait()),
             forked(ring.unwrap_dek(&wrapped, scope.context()).wait()),
             forked(scope.with("a", "b").unwrap().seal(Aad::empty(), b"x").wait()),
+            forked(Keyring::open(folder.join("k.json"), "k")),
             out.is_empty(),
             residency() == Default::default(),
         ];
@@ -88,6 +91,192 @@ fn first_use_in_a_child() {
     let work = || u8::from(scope(Mock::new("k"), &[]).seal(Aad::empty(), b"x").wait().is_err());
     assert_eq!(in_fork(work), 0);
     assert_eq!(work(), 0, "parent and child each have their own");
+}
+
+/// Threads that hold every lock there is must not stop a child.
+#[test]
+fn a_fork_in_the_middle_of_everything_does_not_hang() {
+    let scope = scope(Mock::new("k"), &[]);
+    let sealed = scope.seal(Aad::empty(), b"x").wait().unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|t| {
+        for n in 0..3 {
+            let (scope, sealed, stop) = (&scope, &sealed, &stop);
+            t.spawn(move || {
+                let mut i = 0;
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    i += 1;
+                    let tenant = scope.with("t", format!("{n}-{}", i % 50)).unwrap();
+                    tenant.seal(Aad::empty(), b"x").wait().unwrap();
+                    open(scope, "", sealed).unwrap();
+                }
+            });
+        }
+        for _ in 0..100 {
+            let answer = in_fork(|| {
+                let tenant = scope.with("t", "child").unwrap();
+                u8::from(
+                    !forked(tenant.seal(Aad::empty(), b"x").wait()) || !forked(open(&scope, "", &sealed)),
+                )
+            });
+            assert_eq!(answer, 0);
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+/// Bytes of keys, masked so that what is looked for is not what is found.
+fn masked(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().map(|b| b ^ 0x55).collect()
+}
+
+/// Whether 16 bytes stand in the dead part of this thread's stack.
+#[inline(never)]
+fn is_on_the_stack(masked: &[u8]) -> bool {
+    let here = 0u8;
+    let top = std::ptr::from_ref(&here) as usize;
+    (top - 40 * 1024..top - 1024).any(|at| {
+        // SAFETY: the stack was that deep just now (`deepen`), and its pages stay mapped.
+        masked
+            .iter()
+            .enumerate()
+            .all(|(i, m)| unsafe { std::ptr::read_volatile((at + i) as *const u8) } ^ 0x55 == *m)
+    })
+}
+
+/// Overwrites the dead part of the stack.
+#[inline(never)]
+fn deepen(kib: usize) {
+    let mut block = [0u8; 1024];
+    std::hint::black_box(&mut block);
+    if kib > 0 {
+        deepen(kib - 1);
+    }
+    std::hint::black_box(&mut block);
+}
+
+#[inline(never)]
+fn leave(key: &[u8; 32]) {
+    let mut frame = [0u8; 8192];
+    frame[3000..3032].copy_from_slice(key);
+    std::hint::black_box(&mut frame);
+}
+
+/// Keys, and what is derived from them, leave nothing on the stack where they worked.
+#[test]
+fn f34_no_key_is_left_on_the_stack() {
+    let folder = Folder::new("stack");
+    let ring = Keyring::create(folder.join("k.json"), "k").unwrap();
+    let text = fs::read_to_string(folder.join("k.json")).unwrap();
+    let base64 = text.split("\"material\": \"").nth(1).unwrap().split('"').next().unwrap();
+    let kek = masked(&<base64ct::Base64 as base64ct::Encoding>::decode_vec(base64).unwrap());
+    let context = context(&[("a", "b")]);
+    let dek = [0x3c; 32];
+    let scope = scope(forge::Glass { key_id: "glass/1", dek }, &[("a", "b")]);
+    let keys = forge::derive(&dek, 1, &context);
+    let mut wanted = vec![("K_mac", masked(&keys.mac)), ("K_payload", masked(&keys.payload))];
+    wanted.push(("KEK", kek));
+    let check = |what: &str, wanted: &[(&str, Vec<u8>)]| {
+        for (name, key) in wanted {
+            for half in key.chunks(16) {
+                assert!(!is_on_the_stack(half), "{name} after {what}");
+            }
+        }
+    };
+
+    deepen(60);
+    scope.seal(Aad::empty(), &[7; 300]).wait().unwrap();
+    check("the first seal", &wanted);
+    // The key of a message is told by its nonce: look first, and compute it then.
+    let message_key = |sealed: &[u8]| {
+        let nonce = sealed[header_len(sealed)..][..24].try_into().unwrap();
+        masked(&forge::xaes(&keys.payload, &nonce).0)
+    };
+    deepen(60);
+    let sealed = scope.seal(Aad::empty(), &[7; 300]).wait().unwrap();
+    let found = snapshot();
+    for half in message_key(&sealed).chunks(16) {
+        assert!(!found.windows(16).any(|w| w == half), "the message's key after a seal");
+    }
+    wanted.push(("the message's key", message_key(&sealed)));
+    deepen(60);
+    open(&scope, "", &sealed).unwrap();
+    check("an open", &wanted);
+    deepen(60);
+    let wrapped = ring.wrap_dek(&Dek::generate().unwrap(), &context).wait().unwrap();
+    check("a wrap", &wanted);
+    deepen(60);
+    ring.unwrap_dek(&wrapped, &context).wait().unwrap();
+    check("an unwrap", &wanted);
+
+    // The search finds what is there.
+    deepen(60);
+    leave(&[0x77; 32]);
+    assert!(is_on_the_stack(&masked(&[0x77; 16])));
+}
+
+/// The dead part of the stack, masked.
+#[inline(never)]
+fn snapshot() -> Vec<u8> {
+    let mut copy = Vec::with_capacity(40 * 1024);
+    let here = 0u8;
+    let top = std::ptr::from_ref(&here) as usize;
+    for at in top - 40 * 1024..top - 1024 {
+        // SAFETY: as in `is_on_the_stack`.
+        copy.push(unsafe { std::ptr::read_volatile(at as *const u8) } ^ 0x55);
+    }
+    copy
+}
+
+/// Nor in the vector registers: the dump of a process holds them.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn f34_the_vector_registers_are_wiped() {
+    let scope = scope(Mock::new("k"), &[]);
+    let sealed = scope.seal(Aad::empty(), &[7; 300]).wait().unwrap();
+    let opener = scope.open(Aad::empty(), &sealed);
+    drop(opener.wait().unwrap());
+    let registers = |work: &dyn Fn()| {
+        work();
+        let mut r = [[0u8; 16]; 16];
+        // SAFETY: stores sixteen registers of 16 bytes each to an array of that size.
+        unsafe {
+            std::arch::asm!(
+                "movdqu [{0}], xmm0", "movdqu [{0} + 16], xmm1", "movdqu [{0} + 32], xmm2",
+                "movdqu [{0} + 48], xmm3", "movdqu [{0} + 64], xmm4", "movdqu [{0} + 80], xmm5",
+                "movdqu [{0} + 96], xmm6", "movdqu [{0} + 112], xmm7", "movdqu [{0} + 128], xmm8",
+                "movdqu [{0} + 144], xmm9", "movdqu [{0} + 160], xmm10", "movdqu [{0} + 176], xmm11",
+                "movdqu [{0} + 192], xmm12", "movdqu [{0} + 208], xmm13", "movdqu [{0} + 224], xmm14",
+                "movdqu [{0} + 240], xmm15",
+                in(reg) r.as_mut_ptr(), options(nostack, preserves_flags),
+            );
+        }
+        r
+    };
+    let noise = |r: &[[u8; 16]; 16]| r.iter().filter(|r| r.iter().filter(|b| **b != 0).count() > 12).count();
+    // A cipher of the same crates, called without the library, leaves round keys there.
+    let bare = registers(&|| {
+        use aes::cipher::{BlockCipherEncrypt, KeyInit};
+        let mut block = [9; 16].into();
+        aes::Aes256::new(&[0x91; 32].into()).encrypt_block(&mut block);
+        std::hint::black_box(block);
+    });
+    let (mut out, mut back) = (Vec::with_capacity(4096), Vec::with_capacity(4096));
+    for _ in 0..3 {
+        scope.seal_into(Aad::empty(), &[7; 300], &mut out).wait().unwrap();
+        let sealed = registers(&|| ());
+        assert!(noise(&sealed) <= 1, "{sealed:x?}");
+        out.clear();
+        scope.open_into(Aad::empty(), &sealed_again(&scope), &mut back).wait().unwrap();
+        let opened = registers(&|| ());
+        assert!(noise(&opened) <= 1, "{opened:x?}");
+    }
+    assert!(noise(&bare) > 1 || !std::is_x86_feature_detected!("aes"), "the check can fail: {bare:x?}");
+}
+
+#[cfg(target_arch = "x86_64")]
+fn sealed_again(scope: &Scope) -> Vec<u8> {
+    scope.seal(Aad::empty(), &[7; 300]).wait().unwrap()
 }
 
 /// The pages of a key: locked, not dumped, wiped on fork, between pages without access.

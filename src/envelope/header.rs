@@ -89,8 +89,8 @@ impl HeaderCopy {
     /// they are not as the format has them.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self> {
         let mut p = Parser(bytes);
-        if p.array("magic")? != MAGIC {
-            return Err(Error::malformed("magic"));
+        if p.array("magic").ok() != Some(MAGIC) {
+            return Err(Error::malformed("magic: not a libkms envelope"));
         }
         if p.byte("version")? != VERSION {
             return Err(Error::malformed("version"));

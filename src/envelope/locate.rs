@@ -22,12 +22,12 @@ pub struct Header {
     read_ahead: Vec<u8>,
 }
 
-/// What is wrong with one of two header copies. The envelope opens all the same; a rewrap
-/// mends it.
+/// What is wrong with one of two header copies. The envelope opens all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Damage {
-    /// The first copy is not well-formed.
+    /// The first copy is not well-formed. (The mend, here and below, until there is a
+    /// rewrap: seal anew, or write the copy that is right over the other one.)
     FirstLost,
     /// The second copy is not well-formed.
     SecondLost,

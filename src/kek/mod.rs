@@ -1,4 +1,13 @@
 //! KEKs: the backend trait, how a string becomes one, and the backends.
+//!
+//! | URI | what it opens |
+//! |---|---|
+//! | `local:PATH#NAME` | the key NAME of a keyring file; `default` without `#NAME` |
+//! | `local:PATH#NAME?create=true` | the same, made first if there is no such file |
+//! | `mock:NAME` | a scripted KMS in memory (feature `test-util`) |
+//!
+//! PATH and NAME may be percent-encoded, as `?`, `#` and `%` in them must be. Your own
+//! schemes: [`Schemes::with`].
 mod call;
 #[cfg(feature = "test-util")]
 pub mod contract;
@@ -19,13 +28,18 @@ pub use uri::KeyUri;
 pub(crate) use call::{Kek, Role};
 
 use crate::{Dek, EncryptionContext, KeyId, Result, WrappedDek};
+use std::sync::Arc;
 
 /// A KEK in some KMS.
 ///
 /// The futures are polled on any thread, with no async runtime around, and may be dropped
-/// half-way. A backend does not retry, cache, limit or time out: libkms does.
+/// half-way. They must not block: a time-out cannot end a poll, and the next one may be on
+/// libkms's own thread, where everything else waits behind it. A client that blocks belongs
+/// on a thread of its own, one that needs a runtime brings it. A backend does not retry,
+/// cache, limit or time out: libkms does.
 ///
-/// The [contract suite](contract) (feature `test-util`) runs against any implementation.
+/// The contract suite (`kek::contract`, feature `test-util`) runs against any
+/// implementation.
 #[async_trait::async_trait]
 pub trait KmsBackend: Send + Sync + 'static {
     /// Which kind of KMS: `a-z 0-9 -`, 1 to 32 bytes, stored in every header. Names that
@@ -44,7 +58,8 @@ pub trait KmsBackend: Send + Sync + 'static {
     /// Authentication.
     async fn unwrap_dek(&self, wrapped: &WrappedDek, context: &EncryptionContext) -> Result<Dek>;
 
-    /// For a KMS that makes DEKs itself.
+    /// A new DEK, wrapped. Unless overridden, for a KMS that makes DEKs itself, it is drawn
+    /// here and given to [`wrap_dek`](Self::wrap_dek).
     async fn generate_dek(&self, context: &EncryptionContext) -> Result<(Dek, WrappedDek)> {
         let dek = Dek::generate()?;
         let wrapped = self.wrap_dek(&dek, context).await?;
@@ -52,8 +67,36 @@ pub trait KmsBackend: Send + Sync + 'static {
     }
 
     /// The key that would wrap now, if that can be told. It may be a call: libkms asks at
-    /// most twice a minute.
+    /// most twice a minute. Unless overridden it cannot be told, and libkms goes by what the
+    /// last wrap said, for half a minute.
     async fn current_key(&self) -> Result<Option<KeyId>> {
         Ok(None)
+    }
+}
+
+#[async_trait::async_trait]
+impl<B: KmsBackend + ?Sized> KmsBackend for Arc<B> {
+    fn scheme(&self) -> &str {
+        (**self).scheme()
+    }
+
+    fn accepts(&self, key_id: &KeyId) -> bool {
+        (**self).accepts(key_id)
+    }
+
+    async fn wrap_dek(&self, dek: &Dek, context: &EncryptionContext) -> Result<WrappedDek> {
+        (**self).wrap_dek(dek, context).await
+    }
+
+    async fn unwrap_dek(&self, wrapped: &WrappedDek, context: &EncryptionContext) -> Result<Dek> {
+        (**self).unwrap_dek(wrapped, context).await
+    }
+
+    async fn generate_dek(&self, context: &EncryptionContext) -> Result<(Dek, WrappedDek)> {
+        (**self).generate_dek(context).await
+    }
+
+    async fn current_key(&self) -> Result<Option<KeyId>> {
+        (**self).current_key().await
     }
 }

@@ -60,6 +60,9 @@ impl FromStr for KeyUri {
                     "{scheme}: no secrets in a key URI: {name} comes from a file or the environment"
                 )));
             }
+            if value.contains('#') {
+                return Err(Error::misuse(format!("{scheme}: the #NAME stands before the ?")));
+            }
             if params.iter().any(|p| p.0 == name) {
                 return Err(Error::misuse(format!("{scheme}: parameter {name} twice")));
             }
@@ -117,6 +120,7 @@ mod tests {
             "x:y?a=%zz",
             "x:y?a=%f",
             "x:y?a=%ff",
+            "local:k?create=true#n",
         ] {
             assert!(bad.parse::<KeyUri>().is_err(), "{bad:?}");
         }

@@ -28,14 +28,14 @@ impl Builder {
     }
 
     /// A KEK that wraps every new DEK, and opens. The first one also makes them.
-    pub fn kek(mut self, kek: impl IntoKek) -> Self {
-        self.keks.push((kek.into_kek(), Role::Wraps));
+    pub fn kek(mut self, kek: impl KmsBackend) -> Self {
+        self.keks.push((Arc::new(kek), Role::Wraps));
         self
     }
 
     /// A KEK that only opens: last year's, another region's.
-    pub fn opens_with(mut self, kek: impl IntoKek) -> Self {
-        self.keks.push((kek.into_kek(), Role::Opens));
+    pub fn opens_with(mut self, kek: impl KmsBackend) -> Self {
+        self.keks.push((Arc::new(kek), Role::Opens));
         self
     }
 
@@ -73,23 +73,5 @@ impl Builder {
         let opener = Opener::new(keks.clone(), self.policy.remembered_for(), rt.clone());
         let sealer = Sealer::new(keks.clone(), self.policy, rt);
         Ok(Kms(Arc::new(Inner { keks, sealer, opener })))
-    }
-}
-
-/// A backend, or an `Arc` of one as [`kek::from_uri`](crate::kek::from_uri) gives it.
-pub trait IntoKek {
-    /// The backend, shared.
-    fn into_kek(self) -> Arc<dyn KmsBackend>;
-}
-
-impl<B: KmsBackend> IntoKek for B {
-    fn into_kek(self) -> Arc<dyn KmsBackend> {
-        Arc::new(self)
-    }
-}
-
-impl IntoKek for Arc<dyn KmsBackend> {
-    fn into_kek(self) -> Arc<dyn KmsBackend> {
-        self
     }
 }

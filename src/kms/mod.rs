@@ -4,7 +4,7 @@ mod files;
 mod scope;
 mod streams;
 
-pub use builder::{Builder, IntoKek};
+pub use builder::Builder;
 pub use files::Outcome;
 pub use scope::{Opened, ReferenceRecord, Scope};
 pub use streams::SealOptions;

@@ -1,5 +1,8 @@
 //! Files that appear whole or not at all.
-use crate::{Error, Result, arch::link_open_file};
+use crate::{
+    Error, Result,
+    arch::{link_open_file, rename_new},
+};
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
@@ -8,7 +11,10 @@ use std::{
 
 /// A file being written that has no name yet, or, where the system has no such files,
 /// another one beside its own. Dropped without [`commit`](Self::commit), it leaves nothing;
-/// on Linux not even if the process is killed.
+/// on file systems of Linux that have O_TMPFILE not even if the process is killed.
+///
+/// What it replaces loses its name, its owner and its links; its mode is kept where that is
+/// the stricter one.
 pub struct NewFile {
     file: File,
     /// Its name for now, if it has one.
@@ -72,17 +78,31 @@ impl NewFile {
             }
         };
         if replace {
+            self.be_as_private()?;
             fs::rename(&temporary, &self.target)?;
         } else {
-            match fs::hard_link(&temporary, &self.target) {
-                Ok(()) => fs::remove_file(&temporary)?,
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Err(e),
-                // A file system without links: look, then rename.
-                Err(_) if !self.target.exists() => fs::rename(&temporary, &self.target)?,
-                Err(e) => return Err(e),
-            }
+            rename_new(&temporary, &self.target)?;
         }
         self.temporary = None;
+        Ok(())
+    }
+
+    /// As private as what it is about to replace.
+    #[cfg(unix)]
+    fn be_as_private(&self) -> io::Result<()> {
+        use std::os::unix::fs::PermissionsExt;
+        let Ok(old) = fs::symlink_metadata(&self.target) else { return Ok(()) };
+        let mode = |about: &fs::Metadata| about.permissions().mode() & 0o777;
+        let (old, new) = (mode(&old), mode(&self.file.metadata()?));
+        if old & new == new {
+            Ok(())
+        } else {
+            self.file.set_permissions(fs::Permissions::from_mode(old & new))
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn be_as_private(&self) -> io::Result<()> {
         Ok(())
     }
 }
@@ -194,6 +214,19 @@ mod tests {
         f.commit(true).unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"new");
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_was_private_stays_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = folder("private");
+        let target = dir.join("a");
+        fs::write(&target, "old").unwrap();
+        fs::set_permissions(&target, fs::Permissions::from_mode(0o600)).unwrap();
+        NewFile::create(&target, false).unwrap().commit(true).unwrap();
+        assert_eq!(fs::metadata(&target).unwrap().permissions().mode() & 0o777, 0o600);
         fs::remove_dir_all(dir).unwrap();
     }
 }

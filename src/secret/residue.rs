@@ -1,7 +1,7 @@
 //! What ciphers and hashes leave behind where they worked: on the stack and in registers.
 
-/// More stack than any of them uses.
-const DEPTH: usize = 8 * 1024;
+/// More stack than any of them uses; frames are larger where little is optimised.
+const DEPTH: usize = if cfg!(debug_assertions) { 32 * 1024 } else { 8 * 1024 };
 
 /// Runs `work`, which handles keys, and wipes the stack below it and the vector registers:
 /// round keys that were spilt or stayed loaded, keys that were moved, the states of hash

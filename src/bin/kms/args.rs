@@ -51,8 +51,9 @@ pub(crate) struct SealArgs {
     pub(crate) files: Files,
     #[command(flatten)]
     pub(crate) keys: Keys,
-    /// How often the header stands in a file: twice can be rewrapped in place [default: 2 for
-    /// 1 MiB and more, or where the length is not known]
+    /// How often the header stands in a file: twice outlives damage to one, and leaves room
+    /// for a change of keys in place [default: 2 for 1 MiB and more, or where the length is
+    /// not known]
     #[arg(long, value_name = "1|2", value_parser = clap::value_parser!(u8).range(1..=2))]
     pub(crate) copies: Option<u8>,
 }
@@ -134,7 +135,8 @@ pub(crate) struct Files {
     /// Files; `-` is standard input, and the default where that is no terminal
     #[arg(value_name = "FILE|-")]
     pub(crate) files: Vec<PathBuf>,
-    /// Every regular file below DIR; symbolic links are not followed
+    /// Every regular file below DIR: seal takes those that do not end in .kms, open those that
+    /// do; symbolic links are not followed
     #[arg(short, long, value_name = "DIR")]
     pub(crate) recursive: Vec<PathBuf>,
     /// The output, `-` for standard output; or an existing directory to put outputs in, under

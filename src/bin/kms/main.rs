@@ -20,6 +20,7 @@ use failure::Failure;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    libkms::secret::forbid_core_dumps();
     run().unwrap_or_else(|failure| {
         failure.tell(None);
         failure.code()

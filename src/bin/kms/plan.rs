@@ -1,7 +1,7 @@
 //! Which files become which.
 use crate::{
     args::Files,
-    failure::{Failure, Tally},
+    failure::{Failure, Tally, say},
     text::visible_path,
     tree::files_below,
 };
@@ -54,6 +54,10 @@ pub(crate) fn jobs(files: &Files, outputs: Outputs) -> Result<Vec<Job>, Failure>
         for (path, read) in files_below(directory) {
             let is_sealed = path.as_os_str().as_encoded_bytes().ends_with(SUFFIX.as_bytes());
             if read.is_ok() && is_sealed == (outputs == Outputs::Sealed) {
+                if is_sealed {
+                    // Whoever goes on to delete DIR must know.
+                    say(&format!("{}: skipped, since it ends in .kms", visible_path(&path)));
+                }
                 continue;
             }
             let below = path.strip_prefix(directory).unwrap_or(&path).to_owned();
