@@ -171,6 +171,45 @@ fn f10_two_copies_stand_where_their_length_says() {
     assert!(parse(&|h| h.padding = vec![0; 4]).is_err());
 }
 
+/// A DEK that a recipient of one copy gave is held against both (rule 2 for readers).
+#[test]
+fn a_damaged_copy_may_lend_its_recipient() {
+    let keys = derive(&ONE, 1, &EncryptionContext::empty());
+    let mut first = Forged::new(1, &ONE).two_copies().build(&keys);
+    let mut second = Forged::new(1, &ONE).two_copies();
+    second.recipients[0].1 = b"glass/2".to_vec();
+    let second = second.build(&keys);
+    let last = first.len() - 1;
+    first[last] ^= 1;
+    let record = glass(ONE).seal(Aad::empty(), b"x").wait().unwrap();
+    let sealed = [&first[..], &second, &record[header_len(&record)..]].concat();
+    assert_eq!(open(&glass(ONE), "", &sealed).unwrap(), b"x");
+}
+
+/// A second copy stands at its own length and nowhere else (rule 5).
+#[test]
+fn f10_a_second_copy_elsewhere_is_none() {
+    let keys = derive(&ONE, 1, &EncryptionContext::empty());
+    let mut long = Forged::new(1, &ONE).two_copies();
+    long.recipients[0].2.resize(5000, 0);
+    let long = long.build(&keys);
+    assert_eq!(long.len(), 8192);
+    let short = Forged::new(1, &ONE).two_copies().build(&keys);
+    let junk = vec![0; 4096];
+    // Of 8192 bytes, at 4096; of 4096, at 8192; one copy, at 4096.
+    let one = Forged::new(1, &ONE).build(&keys);
+    for sealed in [
+        [&junk[..], &long].concat(),
+        [&junk[..], &junk, &short, &junk].concat(),
+        [&junk[..], &one, &junk].concat(),
+    ] {
+        assert!(Header::parse(&[sealed, vec![0; 200_000]].concat()).is_err());
+    }
+    // Behind a first copy that is right: lost.
+    let lost = Header::parse(&[&short[..], &long].concat()).unwrap();
+    assert_eq!((lost.len(), lost.damage()), (8192, Some(libkms::Damage::SecondLost)));
+}
+
 #[test]
 fn f11_a_key_id_that_is_not_allowed_costs_no_call() {
     let (ours, theirs) = (Mock::new("ours"), Mock::new("theirs"));

@@ -453,9 +453,14 @@ def unlock(headers, keks, context):
                 except Unavailable:
                     any_unavailable = True
             dek = results[call]
-            keys = None if dek is None else keys_if_held(header, dek, encoded)
-            if keys is not None:
-                return Unlocked(header, dek, keys, encoded)
+            if dek is None:
+                continue
+            # Held against both copies, whichever named the recipient (rule 2).
+            for other, other_encoded in with_contexts(headers, context):
+                if other_encoded == encoded and other.stored_context in (None, encoded):
+                    keys = keys_if_held(other, dek, encoded)
+                    if keys is not None:
+                        return Unlocked(other, dek, keys, encoded)
 
     if not any_allowed:
         raise NoMatchingKek("no recipient is among the allowed KEKs")
