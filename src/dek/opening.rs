@@ -6,7 +6,7 @@ use super::{
     panicked,
 };
 use crate::{
-    EncryptionContext, Error, Header, KeyId, Result, Suite,
+    EncryptionContext, Error, Header, KeyId, Recipient, Result, Suite,
     crypto::Xaes256Gcm,
     envelope::{DerivedKeys, HeaderCopy, PayloadKey},
     rt::{BoxFuture, Flight, Runtime, launch},
@@ -128,21 +128,18 @@ impl Inner {
     }
 
     /// A hit replaces the unwrapping and nothing else: some recipient must still be
-    /// allowed, and commitment and mac agree.
+    /// allowed, and commitment and mac of a copy agree.
     fn warm(&self, dek: &Arc<OpenDek>, header: &Header, context: &EncryptionContext) -> Result<Unlocked> {
-        let mut allowed = false;
-        for copy in header.tries() {
-            let Some(recipient) = self.keks.first_accepted(copy) else { continue };
-            allowed = true;
-            if copy.is_for(context) && dek.holds(copy) {
-                let here = |r: &crate::Recipient| r.wrapped.key_id == dek.key_id;
-                let known = copy.recipients().iter().any(here);
-                let key_id = if known { dek.key_id.clone() } else { recipient.wrapped.key_id.clone() };
-                let freshness = self.keks.freshness(copy);
-                return Ok(Unlocked { dek: dek.clone(), key_id, freshness });
-            }
-        }
-        Err(if allowed { Error::authentication() } else { super::keks::none_matches(header) })
+        let copies = header.tries();
+        let Some(allowed) = copies.iter().find_map(|copy| self.keks.first_accepted(copy)) else {
+            return Err(super::keks::none_matches(header));
+        };
+        let holds = |copy: &&HeaderCopy| copy.is_for(context) && dek.holds(copy);
+        let copy = copies.iter().find(holds).ok_or_else(Error::authentication)?;
+        let opened_it = |r: &Recipient| r.wrapped.key_id == dek.key_id;
+        let is_there = copies.iter().any(|c| c.recipients().iter().any(opened_it));
+        let key_id = if is_there { &dek.key_id } else { &allowed.wrapped.key_id };
+        Ok(Unlocked { dek: dek.clone(), key_id: key_id.clone(), freshness: self.keks.freshness(copy) })
     }
 
     /// The flight under way for these bytes, or a new one and what launches it.

@@ -38,7 +38,7 @@ pub(super) struct KeyVersion {
     created: String,
     pub(super) state: State,
     #[serde(default, deserialize_with = "material")]
-    material: Option<Result<Locked<[u8; 32]>>>,
+    material: Option<Material>,
 }
 
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
@@ -48,6 +48,9 @@ pub(super) enum State {
     Disabled,
     Destroyed,
 }
+
+/// A key, or why there is none.
+type Material = Result<Locked<[u8; 32]>>;
 
 impl KeyVersion {
     /// `None` of a destroyed version.
@@ -143,10 +146,10 @@ fn present<'de, D: Deserializer<'de>>(d: D) -> Result<bool, D::Error> {
 
 /// Base64 of 32 bytes, decoded in constant time, straight into key memory. What goes wrong
 /// there is kept as it is: it may be a fork, or the end of memory.
-fn material<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Result<Locked<[u8; 32]>>>, D::Error> {
+fn material<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Material>, D::Error> {
     struct Base64Key;
     impl<'de> Visitor<'de> for Base64Key {
-        type Value = Result<Locked<[u8; 32]>>;
+        type Value = Material;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("base64 of 32 bytes, without escapes")
