@@ -131,17 +131,22 @@ fn masked(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Whether 16 bytes stand in the dead part of this thread's stack.
-#[inline(never)]
 fn is_on_the_stack(masked: &[u8]) -> bool {
+    snapshot().windows(masked.len()).any(|w| w == masked)
+}
+
+/// The dead part of the stack, masked. It was that deep just now (`deepen`).
+#[inline(never)]
+fn snapshot() -> Vec<u8> {
+    let mut copy = Vec::with_capacity(40 * 1024);
     let here = 0u8;
     let top = std::ptr::from_ref(&here) as usize;
-    (top - 40 * 1024..top - 1024).any(|at| {
-        // SAFETY: the stack was that deep just now (`deepen`), and its pages stay mapped.
-        masked
-            .iter()
-            .enumerate()
-            .all(|(i, m)| unsafe { std::ptr::read_volatile((at + i) as *const u8) } ^ 0x55 == *m)
-    })
+    for at in top - 40 * 1024..top - 1024 {
+        // SAFETY: the stack was deeper than this, and its pages stay mapped.
+        let byte = unsafe { std::ptr::read_volatile(at as *const u8) };
+        copy.push(byte ^ 0x55);
+    }
+    copy
 }
 
 /// Overwrites the dead part of the stack.
@@ -213,19 +218,6 @@ fn f34_no_key_is_left_on_the_stack() {
     deepen(60);
     leave(&[0x77; 32]);
     assert!(is_on_the_stack(&masked(&[0x77; 16])));
-}
-
-/// The dead part of the stack, masked.
-#[inline(never)]
-fn snapshot() -> Vec<u8> {
-    let mut copy = Vec::with_capacity(40 * 1024);
-    let here = 0u8;
-    let top = std::ptr::from_ref(&here) as usize;
-    for at in top - 40 * 1024..top - 1024 {
-        // SAFETY: as in `is_on_the_stack`.
-        copy.push(unsafe { std::ptr::read_volatile(at as *const u8) } ^ 0x55);
-    }
-    copy
 }
 
 /// Nor in the vector registers: the dump of a process holds them.
