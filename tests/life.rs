@@ -482,3 +482,20 @@ fn a_backend_that_waits_on_our_thread_is_an_error() {
     kek.always(Some(Fault::Slow(Duration::from_millis(20))));
     seal(&common::scope(kek, &[])).expect("the thread is alive");
 }
+
+#[test]
+fn a_handle_whose_dek_was_evicted_goes_on() {
+    let kek = Mock::new("k");
+    let kms = Kms::builder().kek(kek.clone()).build().unwrap();
+    let first = kms.scope(context(&[("t", "first")]));
+    seal(&first).unwrap();
+    for n in 0..10_050 {
+        seal(&kms.scope(context(&[("t", &n.to_string())]))).unwrap();
+    }
+    let before = kek.calls();
+    (0..10).for_each(|_| drop(seal(&first).unwrap()));
+    (0..10).for_each(|_| drop(seal(&kms.scope(context(&[("t", "first")]))).unwrap()));
+    assert!(kek.calls() <= before + 1, "one DEK for all handles of a scope");
+    let r = libkms::secret::residency();
+    assert!(r.locked_bytes + r.unlocked_bytes < 32 << 20, "{r:?}");
+}

@@ -189,6 +189,12 @@ impl Sealer {
             // A thread that this process has not may hold the lock. Sealing will say it.
             return fresh();
         }
+        self.in_table(context, fresh)
+    }
+
+    /// The slot that the table has for a context, `else_this` if it has none: a handle's own
+    /// may have been evicted, and what is not in the table nobody sweeps.
+    fn in_table(&self, context: &EncryptionContext, else_this: impl FnOnce() -> Arc<Slot>) -> Arc<Slot> {
         let mut slots = self.slots.by_context();
         if let Some(slot) = slots.get(context) {
             return slot.clone();
@@ -199,7 +205,7 @@ impl Sealer {
         {
             *evicted.state() = State::Empty;
         }
-        let slot = fresh();
+        let slot = else_this();
         slots.insert(context.clone(), slot.clone());
         slot
     }
@@ -217,6 +223,8 @@ impl Sealer {
     pub(crate) async fn dek(&self, slot: &Arc<Slot>, len: u64) -> Result<Arc<SealDek>> {
         let policy = &self.policy;
         if len <= policy.bytes && policy.messages > 1 && !policy.time.is_zero() {
+            check_fork()?;
+            let slot = &self.in_table(&slot.context, || slot.clone());
             for _ in 0..PATIENCE {
                 if let Some(dek) = self.warm(slot, len)? {
                     return Ok(dek);
