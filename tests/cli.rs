@@ -121,6 +121,48 @@ fn a_first_pipeline_works() {
 }
 
 #[test]
+fn keys_live_and_die() {
+    let home = Home::with_ring("keys");
+    home.write("a", b"text");
+    home.done(&format!("seal a {KEK}"));
+    let ran = home.done("keyring rotate ring --key k");
+    assert!(ran.err.contains("k/2 wraps") && ran.err.contains("back up"), "{}", ran.err);
+    home.done(&format!("seal a -o b {KEK}"));
+    assert_eq!(home.inspect("b")["recipients"][0]["key_id"], "k/2");
+    home.done(&format!("open a.kms -o - {KEK}"));
+
+    home.done("keyring disable ring --key k --key-version 1");
+    let ran = home.fails(6, &format!("open a.kms -o - {KEK}"));
+    assert!(ran.err.contains("k/1 is disabled"), "{}", ran.err);
+    home.done("keyring enable ring --key k --key-version 1");
+    home.done(&format!("open a.kms -o - {KEK}"));
+    home.fails(2, "keyring destroy ring --key k --key-version 1");
+    home.fails(2, "keyring destroy ring --key k --key-version 1 --confirm k/2");
+    home.done(&format!("open a.kms -o - {KEK}"));
+    home.fails(2, "keyring destroy ring --key k --key-version 2 --confirm k/2");
+    home.done("keyring destroy ring --key k --key-version 1 --confirm k/1");
+    home.fails(6, &format!("open a.kms -o - {KEK}"));
+    home.done(&format!("open b -o - {KEK}"));
+
+    home.done("keyring add ring --key other");
+    home.fails(2, "keyring add ring --key other");
+    home.fails(2, "keyring rotate ring --key nobody");
+    home.fails(1, "keyring rotate missing --key k");
+    let listed = home.done("keyring list ring");
+    let text = listed.text();
+    assert!(
+        text.contains("k/1  20") && text.contains("destroyed") && text.contains("enabled, wraps"),
+        "{text}"
+    );
+    let list = home.done("keyring list ring --json").json();
+    assert_eq!(list[0]["primary"], 2);
+    assert_eq!(list[0]["versions"][0]["state"], "destroyed");
+    assert_eq!(list[1]["name"], "other");
+    assert!(!list.to_string().contains("material"));
+    assert_eq!(home.mode("ring"), 0o600);
+}
+
+#[test]
 fn keyrings() {
     let home = Home::new("keyrings");
     let ran = home.done("keyring create ring --key k");

@@ -19,7 +19,7 @@ mod schemes;
 mod uri;
 
 #[cfg(feature = "local")]
-pub use local::Keyring;
+pub use local::{KeyInfo, KeyState, Keyring, KeyringFile, VersionInfo};
 #[cfg(feature = "test-util")]
 pub use mock::{Fault, Mock};
 pub use schemes::{Schemes, from_uri};

@@ -119,14 +119,58 @@ pub(crate) struct KeyringArgs {
 
 #[derive(Subcommand)]
 pub(crate) enum KeyringCommand {
-    /// Make a keyring file with one key, for `--kek local:PATH#NAME`
-    Create {
-        /// The new file, mode 0600
-        path: PathBuf,
-        /// The key's name: 1 to 64 of A-Z a-z 0-9 . _ -
-        #[arg(long, value_name = "NAME")]
-        key: String,
+    /// Make a keyring file, mode 0600, with one key, for `--kek local:PATH#NAME`
+    Create(KeyArgs),
+    /// Add a key
+    Add(KeyArgs),
+    /// Give a key a new version, which wraps from now on; the others still open
+    Rotate(KeyArgs),
+    /// Have a version open nothing, until it is enabled again
+    Disable(VersionArgs),
+    /// Have a version open again
+    Enable(VersionArgs),
+    /// Destroy a version for ever: nothing that only it wrapped opens again
+    ///
+    /// The key is gone from the file. What lay on the disk before, and every backup, is
+    /// yours to destroy.
+    Destroy {
+        #[command(flatten)]
+        of: VersionArgs,
+        /// What is to be destroyed, once more: NAME/N
+        #[arg(long, value_name = "NAME/N")]
+        confirm: String,
     },
+    /// Tell which keys and versions there are, no key among it
+    ///
+    /// --json prints an array of name, primary (the version that wraps) and versions, each
+    /// with version, created and state: "enabled", "disabled" or "destroyed".
+    List {
+        /// The keyring file
+        path: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Which key.
+#[derive(clap::Args)]
+pub(crate) struct KeyArgs {
+    /// The keyring file
+    pub(crate) path: PathBuf,
+    /// The key's name: 1 to 64 of A-Z a-z 0-9 . _ -
+    #[arg(long, value_name = "NAME")]
+    pub(crate) key: String,
+}
+
+/// Which version of a key.
+#[derive(clap::Args)]
+pub(crate) struct VersionArgs {
+    #[command(flatten)]
+    pub(crate) of: KeyArgs,
+    /// Its version
+    #[arg(long = "key-version", value_name = "N")]
+    pub(crate) number: u32,
 }
 
 /// What is read, and where the outcome goes.

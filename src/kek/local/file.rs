@@ -1,18 +1,18 @@
 //! The keyring file: a strict parser, and what a new one holds. The format is on the
 //! manual's page, "Local keyring file".
 use super::time;
-use crate::{Error, Result, secret::Locked};
+use crate::{Error, ErrorKind, Result, secret::Locked};
 use base64ct::{Base64, Encoding};
 use serde::{
     Deserialize, Deserializer,
     de::{self, Visitor},
 };
-use std::{collections::HashSet, fmt, io::Write};
+use std::{collections::HashSet, fmt};
 use zeroize::Zeroizing;
 
 const FORMAT: &str = "libkms-keyring/1";
 /// A version is 1 to 2^31 - 1.
-const MAX_VERSION: u32 = i32::MAX as u32;
+pub(super) const MAX_VERSION: u32 = i32::MAX as u32;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,24 +35,54 @@ pub(super) struct Key {
 #[serde(deny_unknown_fields)]
 pub(super) struct KeyVersion {
     pub(super) version: u32,
-    created: String,
-    pub(super) state: State,
+    pub(super) created: String,
+    pub(super) state: KeyState,
     #[serde(default, deserialize_with = "material")]
     material: Option<Material>,
 }
 
-#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+/// What a version of a key is good for.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum State {
+#[non_exhaustive]
+pub enum KeyState {
+    /// It opens, and wraps if it is the primary.
     Enabled,
+    /// It does neither, until it is enabled again.
     Disabled,
+    /// Its key is gone.
     Destroyed,
+}
+
+impl KeyState {
+    /// As the file has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Enabled => "enabled",
+            Self::Disabled => "disabled",
+            Self::Destroyed => "destroyed",
+        }
+    }
 }
 
 /// A key, or why there is none.
 type Material = Result<Locked<[u8; 32]>>;
 
 impl KeyVersion {
+    /// An enabled version with a fresh key.
+    pub(super) fn fresh(version: u32) -> Result<Self> {
+        let material = Locked::fill(|b| {
+            getrandom::fill(b)
+                .map_err(|e| Error::new(ErrorKind::Io, format!("the system's random source: {e}")))
+        })?;
+        Ok(Self { version, created: time::now(), state: KeyState::Enabled, material: Some(Ok(material)) })
+    }
+
+    /// Its key is wiped here; what was written before is the file system's.
+    pub(super) fn destroy(&mut self) {
+        (self.state, self.material) = (KeyState::Destroyed, None);
+    }
+
     /// `None` of a destroyed version.
     pub(super) fn material(&self) -> Result<Option<&Locked<[u8; 32]>>> {
         self.material.as_ref().map(Result::as_ref).transpose().map_err(Clone::clone)
@@ -96,7 +126,7 @@ fn check_versions(key: &Key) -> Result<()> {
         if !time::is_rfc3339(&v.created) {
             return bad("created: not a time of RFC 3339");
         }
-        if (v.state == State::Destroyed) == v.material()?.is_some() {
+        if (v.state == KeyState::Destroyed) == v.material()?.is_some() {
             return bad("material: there unless the version is destroyed");
         }
     }
@@ -113,30 +143,35 @@ pub(super) fn check_name(name: &str) -> Result<()> {
     if right { Ok(()) } else { Err(Error::misuse("a key's name has 1 to 64 of A-Z a-z 0-9 . _ -")) }
 }
 
-/// A keyring with one key in one version.
-pub(super) fn write_new(name: &str, material: &[u8; 32], created: &str) -> Zeroizing<Vec<u8>> {
-    let mut base64 = Zeroizing::new([0; 44]);
-    let material = Base64::encode(material, &mut *base64).expect("32 bytes take 44");
+/// The file of these keys, as the format has it.
+pub(super) fn write(keys: &[Key]) -> Result<Zeroizing<Vec<u8>>> {
     // Enough for all of it: a vector that grows leaves copies behind.
-    let mut out = Zeroizing::new(Vec::with_capacity(1024));
-    write!(
-        out,
-        r#"{{
-  "format": "{FORMAT}",
-  "keys": [
-    {{
-      "name": "{name}",
-      "primary": 1,
-      "versions": [
-        {{ "version": 1, "created": "{created}", "state": "enabled", "material": "{material}" }}
-      ]
-    }}
-  ]
-}}
-"#
-    )
-    .expect("writing to a vector");
-    out
+    let room = |k: &Key| 256 + k.name.len() + k.versions.iter().map(|v| 160 + v.created.len()).sum::<usize>();
+    let mut out = Zeroizing::new(Vec::with_capacity(256 + keys.iter().map(room).sum::<usize>()));
+    let begun = out.capacity();
+    let mut put = |text: &str| out.extend_from_slice(text.as_bytes());
+    put(&format!("{{\n  \"format\": \"{FORMAT}\",\n  \"keys\": [\n"));
+    for (i, key) in keys.iter().enumerate() {
+        let (name, primary) = (&key.name, key.primary);
+        put(if i == 0 { "    {\n" } else { ",\n    {\n" });
+        put(&format!("      \"name\": \"{name}\",\n      \"primary\": {primary},\n      \"versions\": [\n"));
+        for (i, v) in key.versions.iter().enumerate() {
+            let (number, created, state) = (v.version, &v.created, v.state.name());
+            put(if i == 0 { "        { " } else { ",\n        { " });
+            put(&format!("\"version\": {number}, \"created\": \"{created}\", \"state\": \"{state}\""));
+            if let Some(material) = v.material()? {
+                let mut base64 = Zeroizing::new([0; 44]);
+                put(", \"material\": \"");
+                put(Base64::encode(material.get()?, &mut *base64).expect("32 bytes take 44"));
+                put("\"");
+            }
+            put(" }");
+        }
+        put("\n      ]\n    }");
+    }
+    put("\n  ]\n}\n");
+    debug_assert_eq!(out.capacity(), begun);
+    Ok(out)
 }
 
 /// Whatever stands there, null too.
@@ -170,7 +205,7 @@ fn material<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Material>, D::Erro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ErrorKind, kek::Keyring};
+    use crate::kek::Keyring;
 
     const ZEROS: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
@@ -186,9 +221,29 @@ mod tests {
 
     #[test]
     fn reads_what_it_writes() {
-        let text = write_new("orders", &[7; 32], &time::now());
-        let keys = parse(&text).unwrap();
-        assert_eq!(keys[0].versions[0].material().unwrap().unwrap().get().unwrap(), &[7; 32]);
+        let key = |name: &str, states: &[KeyState]| Key {
+            name: name.into(),
+            primary: 1,
+            versions: (1..)
+                .zip(states)
+                .map(|(n, state)| {
+                    let mut version = KeyVersion::fresh(n).unwrap();
+                    version.state = *state;
+                    if *state == KeyState::Destroyed {
+                        version.destroy();
+                    }
+                    version
+                })
+                .collect(),
+        };
+        use KeyState::{Destroyed, Disabled, Enabled};
+        let keys = [key("orders", &[Enabled, Disabled, Destroyed]), key("a", &[Enabled])];
+        let text = write(&keys).unwrap();
+        let back = parse(&text).unwrap();
+        assert_eq!(*write(&back).unwrap(), *text);
+        let material = |keys: &[Key]| *keys[0].versions[1].material().unwrap().unwrap().get().unwrap();
+        assert_eq!(material(&back), material(&keys));
+        assert!(parse(&write(&[]).unwrap()).unwrap().is_empty());
     }
 
     #[test]

@@ -1,35 +1,55 @@
 //! KEKs in a file of your own.
+mod edit;
 mod file;
+mod read;
 mod time;
+
+pub use edit::{KeyInfo, KeyringFile, VersionInfo};
+pub use file::KeyState;
 
 use super::{KeyUri, KmsBackend, uri::percent_decode};
 use crate::{
-    Dek, EncryptionContext, Error, ErrorKind, KeyId, Result, WrappedDek,
-    crypto::Kwp,
-    rt::NewFile,
-    secret::{Locked, check_fork},
+    Dek, EncryptionContext, Error, ErrorKind, KeyId, Result, WrappedDek, crypto::Kwp, rt::NewFile,
+    secret::check_fork,
 };
-use file::{State, check_name, parse, write_new};
-use std::{fmt, fs, io::Read, io::Write, path::Path};
-use zeroize::Zeroizing;
-
-/// No keyring is longer: some 100,000 versions.
-const MAX_FILE: u64 = 16 << 20;
+use file::{Key, KeyVersion, check_name, parse, write};
+use read::{Stamp, read};
+use std::{
+    fmt,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 /// One key of a keyring file, in all its versions: scheme `local`, URI
 /// `local:PATH#NAME`.
 ///
-/// The primary version wraps; every enabled one opens. The file is read once. Whoever can
-/// read it can open everything: it is refused when others can.
+/// The primary version wraps; every enabled one opens. When the file was changed, by
+/// [`KeyringFile`] in this process or in another, that holds from the next wrap and unwrap
+/// on; while the new one cannot be read, what was read before does. Whoever can read the
+/// file can open everything: it is refused when others can.
 pub struct Keyring {
     name: String,
+    /// Where it is read again.
+    path: Option<PathBuf>,
+    state: Mutex<State>,
+}
+
+struct State {
+    key: Arc<Versions>,
+    /// Of the file that was looked at last.
+    stamp: Option<Stamp>,
+}
+
+/// A key as it stood in the file.
+struct Versions {
     primary: u32,
-    versions: Vec<Version>,
+    all: Vec<Version>,
 }
 
 struct Version {
     number: u32,
-    state: State,
+    state: KeyState,
     /// Of an enabled version.
     kek: Option<Kwp>,
 }
@@ -42,11 +62,8 @@ impl Keyring {
     /// 64 of `A-Z a-z 0-9 . _ -`.
     pub fn create(path: impl AsRef<Path>, name: &str) -> Result<Self> {
         check_name(name)?;
-        let material = Locked::fill(|b| {
-            getrandom::fill(b)
-                .map_err(|e| Error::new(ErrorKind::Io, format!("the system's random source: {e}")))
-        })?;
-        let text = write_new(name, material.get()?, &time::now());
+        let key = Key { name: name.into(), primary: 1, versions: vec![KeyVersion::fresh(1)?] };
+        let text = write(&[key])?;
         let path = path.as_ref();
         if path.exists() {
             return Err(Error::new(ErrorKind::Io, format!("there is a file {} already", path.display())));
@@ -54,7 +71,7 @@ impl Keyring {
         let mut file = NewFile::create(path, true)?;
         file.write_all(&text).map_err(|e| Error::io(format!("cannot write {}", path.display()), e))?;
         file.commit(false)?;
-        Self::parse(&text, name)
+        Self::open(path, name)
     }
 
     /// Reads a keyring file.
@@ -64,21 +81,10 @@ impl Keyring {
     /// it asks for a passphrase and this build has none.
     pub fn open(path: impl AsRef<Path>, name: &str) -> Result<Self> {
         let path = path.as_ref();
-        let what = |e| Error::io(format!("keyring {}", path.display()), e);
-        // Opening a fifo waits for whoever writes it.
-        if !fs::metadata(path).map_err(what)?.is_file() {
-            return Err(Error::misuse(format!("keyring {}: not a regular file", path.display())));
-        }
-        let mut file = fs::File::open(path).map_err(what)?;
-        let about = file.metadata().map_err(what)?;
-        private(&about, path)?;
-        if about.len() > MAX_FILE {
-            return Err(Error::limit(format!("keyring {}: longer than 16 MiB", path.display())));
-        }
-        // Once, and large enough: a vector that grows leaves copies of keys behind.
-        let mut text = Zeroizing::new(Vec::with_capacity(about.len() as usize + 1));
-        (&mut file).take(about.len()).read_to_end(&mut text).map_err(what)?;
-        Self::parse(&text, name).map_err(|e| Error::new(e.kind(), format!("keyring {}: {e}", path.display())))
+        let file = read(path)?;
+        let named = |e: Error| Error::new(e.kind(), format!("keyring {}: {e}", path.display()));
+        let key = Versions::parse(&file.text, name).map_err(named)?;
+        Ok(Self::of(name, Some(path.into()), key, Some(file.stamp)))
     }
 
     /// From the bytes of a keyring file that you keep elsewhere. Wipe them afterwards.
@@ -86,22 +92,11 @@ impl Keyring {
     /// # Errors
     /// As [`open`](Self::open), but for Io.
     pub fn parse(json: &[u8], name: &str) -> Result<Self> {
-        check_fork()?;
-        check_name(name)?;
-        let keys = parse(json)?;
-        let names: Vec<_> = keys.iter().map(|k| k.name.clone()).collect();
-        let key = keys.into_iter().find(|k| k.name == name).ok_or_else(|| {
-            let names = if names.is_empty() { "none".into() } else { names.join(", ") };
-            Error::misuse(format!("no key {name} there; there is {names}"))
-        })?;
-        let versions = key.versions.into_iter().map(|v| {
-            let kek = match (&v.state, v.material()?) {
-                (State::Enabled, Some(material)) => Some(Kwp::new(material.get()?)?),
-                _ => None,
-            };
-            Ok(Version { number: v.version, state: v.state, kek })
-        });
-        Ok(Self { name: key.name, primary: key.primary, versions: versions.collect::<Result<_>>()? })
+        Ok(Self::of(name, None, Versions::parse(json, name)?, None))
+    }
+
+    fn of(name: &str, path: Option<PathBuf>, key: Versions, stamp: Option<Stamp>) -> Self {
+        Self { name: name.into(), path, state: Mutex::new(State { key: Arc::new(key), stamp }) }
     }
 
     /// `local:PATH#NAME[?create=true]`; PATH and NAME percent-decoded, NAME `default` if
@@ -124,26 +119,67 @@ impl Keyring {
         }
     }
 
-    /// The version with this id, which is compared whole.
-    fn version(&self, id: &KeyId) -> Option<&Version> {
+    /// The key as the file has it now.
+    fn key(&self) -> Result<Arc<Versions>> {
+        // First: in a child, another thread of the parent may hold the lock for ever.
+        check_fork()?;
+        let mut state = self.state();
+        if let Some(path) = &self.path
+            && let Some(now) = Stamp::now(path)
+            && state.stamp != Some(now)
+        {
+            // Looked at once: a file that is wrong is not read again for every wrap.
+            state.stamp = Some(now);
+            if let Ok(key) = read(path).and_then(|file| Versions::parse(&file.text, &self.name)) {
+                state.key = Arc::new(key);
+            }
+        }
+        Ok(state.key.clone())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of the version with this id, if it has the form of this key's.
+    fn number(&self, id: &KeyId) -> Option<u32> {
         let number = id.as_str().strip_prefix(&*self.name)?.strip_prefix('/')?.parse().ok()?;
-        self.versions.iter().find(|v| v.number == number && self.id(number) == id.as_str())
+        (self.id(number) == id.as_str()).then_some(number)
     }
 
     fn id(&self, version: u32) -> String {
         format!("{}/{version}", self.name)
     }
 
-    fn kek<'a>(&self, version: &'a Version) -> Result<&'a Kwp> {
-        version.kek.as_ref().ok_or_else(|| {
-            let state = if matches!(version.state, State::Destroyed) { "destroyed" } else { "disabled" };
-            Error::new(ErrorKind::Denied, format!("{} is {state}", self.id(version.number)))
-        })
+    fn kek<'a>(&self, key: &'a Versions, number: u32) -> Result<&'a Kwp> {
+        let denied = |what: &str| Error::new(ErrorKind::Denied, format!("{} is {what}", self.id(number)));
+        let version = key.version(number).ok_or_else(|| denied("not of this keyring"))?;
+        version.kek.as_ref().ok_or_else(|| denied(version.state.name()))
+    }
+}
+
+impl Versions {
+    fn parse(json: &[u8], name: &str) -> Result<Self> {
+        check_fork()?;
+        check_name(name)?;
+        let keys = parse(json)?;
+        let names: Vec<_> = keys.iter().map(|k| k.name.clone()).collect();
+        let key = keys.into_iter().find(|k| k.name == name).ok_or_else(|| {
+            let names = if names.is_empty() { "none".into() } else { names.join(", ") };
+            Error::misuse(format!("no key {name} there; there is {names}"))
+        })?;
+        let all = key.versions.into_iter().map(|v| {
+            let kek = match (&v.state, v.material()?) {
+                (KeyState::Enabled, Some(material)) => Some(Kwp::new(material.get()?)?),
+                _ => None,
+            };
+            Ok(Version { number: v.version, state: v.state, kek })
+        });
+        Ok(Self { primary: key.primary, all: all.collect::<Result<_>>()? })
     }
 
-    fn primary(&self) -> Result<&Version> {
-        let found = self.versions.iter().find(|v| v.number == self.primary);
-        found.ok_or_else(|| Error::misuse("the primary version is missing"))
+    fn version(&self, number: u32) -> Option<&Version> {
+        self.all.iter().find(|v| v.number == number)
     }
 }
 
@@ -154,49 +190,35 @@ impl KmsBackend for Keyring {
     }
 
     fn accepts(&self, key_id: &KeyId) -> bool {
-        self.version(key_id).is_some()
+        let Some(number) = self.number(key_id) else { return false };
+        if check_fork().is_ok() && self.state().key.version(number).is_some() {
+            return true;
+        }
+        // Perhaps a version that came since the file was read.
+        self.key().is_ok_and(|key| key.version(number).is_some())
     }
 
     async fn wrap_dek(&self, dek: &Dek, _: &EncryptionContext) -> Result<WrappedDek> {
-        let primary = self.primary()?;
-        let ciphertext = self.kek(primary)?.wrap(dek.expose()?)?;
-        Ok(WrappedDek::new(KeyId::new(self.id(primary.number))?, ciphertext))
+        let key = self.key()?;
+        let ciphertext = self.kek(&key, key.primary)?.wrap(dek.expose()?)?;
+        Ok(WrappedDek::new(KeyId::new(self.id(key.primary))?, ciphertext))
     }
 
     async fn unwrap_dek(&self, wrapped: &WrappedDek, _: &EncryptionContext) -> Result<Dek> {
-        let version = self.version(&wrapped.key_id).ok_or_else(|| {
+        let key = self.key()?;
+        let number = self.number(&wrapped.key_id).ok_or_else(|| {
             Error::new(ErrorKind::Denied, format!("{} is not of this keyring", wrapped.key_id))
         })?;
-        self.kek(version)?.unwrap_dek(&wrapped.ciphertext)
+        self.kek(&key, number)?.unwrap_dek(&wrapped.ciphertext)
     }
 
     async fn current_key(&self) -> Result<Option<KeyId>> {
-        KeyId::new(self.id(self.primary)).map(Some)
+        KeyId::new(self.id(self.key()?.primary)).map(Some)
     }
 }
 
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Keyring({}, {} versions)", self.id(self.primary), self.versions.len())
+        write!(f, "Keyring({})", self.name)
     }
-}
-
-#[cfg(unix)]
-fn private(about: &fs::Metadata, path: &Path) -> Result<()> {
-    use crate::arch::effective_user;
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
-    let (mode, owner) = (about.permissions().mode() & 0o777, about.uid());
-    let said = if mode & 0o077 != 0 {
-        format!("others can read this keyring, or write it (mode {mode:o}): chmod 600")
-    } else if owner != 0 && owner != effective_user() {
-        format!("another user owns this keyring (uid {owner})")
-    } else {
-        return Ok(());
-    };
-    Err(Error::misuse(format!("{}: {said}", path.display())))
-}
-
-#[cfg(not(unix))]
-fn private(_: &fs::Metadata, _: &Path) -> Result<()> {
-    Ok(())
 }

@@ -1,0 +1,210 @@
+//! The life of keys: added, rotated, disabled, enabled, destroyed.
+use super::{
+    file::{Key, KeyState, KeyVersion, MAX_VERSION, check_name, parse, write},
+    read::read,
+};
+use crate::{Error, KeyId, Result, rt::NewFile};
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+/// A keyring file, to be looked at and changed.
+///
+/// Every change is one new file that takes the place of the old one, whole or not at all.
+/// Writers wait for each other; readers are never in the way. Keyrings that are open, in
+/// this process and in others, see a change the next time they wrap or unwrap.
+///
+/// What was destroyed may still lie on the disk where the old file was, and in backups.
+pub struct KeyringFile {
+    path: PathBuf,
+}
+
+/// What a keyring file tells of one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyInfo {
+    /// Its name.
+    pub name: String,
+    /// The version that wraps.
+    pub primary: u32,
+    /// All versions, in the order of the file.
+    pub versions: Vec<VersionInfo>,
+}
+
+/// What a keyring file tells of one version of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VersionInfo {
+    /// 1 to 2^31 - 1.
+    pub version: u32,
+    /// When it was made: a time of RFC 3339.
+    pub created: String,
+    /// What it is good for.
+    pub state: KeyState,
+}
+
+impl KeyringFile {
+    /// The file at `path`, which is not looked at yet.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// What is in it.
+    ///
+    /// # Errors
+    /// As [`Keyring::open`](super::Keyring::open).
+    pub fn keys(&self) -> Result<Vec<KeyInfo>> {
+        let version =
+            |v: &KeyVersion| VersionInfo { version: v.version, created: v.created.clone(), state: v.state };
+        let info = |k: &Key| KeyInfo {
+            name: k.name.clone(),
+            primary: k.primary,
+            versions: k.versions.iter().map(version).collect(),
+        };
+        Ok(self.parse()?.iter().map(info).collect())
+    }
+
+    /// Adds a key, in its first version.
+    ///
+    /// # Errors
+    /// Misuse if there is such a key, or the name is none; as [`keys`](Self::keys) besides.
+    pub fn add(&self, name: &str) -> Result<KeyId> {
+        check_name(name)?;
+        self.change(|keys| {
+            if keys.iter().any(|k| k.name == name) {
+                return Err(Error::misuse(format!("there is a key {name} already: rotate it")));
+            }
+            keys.push(Key { name: name.into(), primary: 1, versions: vec![KeyVersion::fresh(1)?] });
+            id(name, 1)
+        })
+    }
+
+    /// Gives a key a new version, which wraps from now on. The others still open.
+    ///
+    /// # Errors
+    /// Misuse if there is no such key; as [`keys`](Self::keys) besides.
+    pub fn rotate(&self, name: &str) -> Result<KeyId> {
+        self.change(|keys| {
+            let key = find(keys, name)?;
+            let newest = key.versions.iter().map(|v| v.version).max().unwrap_or(0);
+            if newest >= MAX_VERSION {
+                return Err(Error::limit(format!("{name} has its last version")));
+            }
+            key.versions.push(KeyVersion::fresh(newest + 1)?);
+            key.primary = newest + 1;
+            id(name, key.primary)
+        })
+    }
+
+    /// Has a version neither wrap nor open, until it is enabled again.
+    ///
+    /// # Errors
+    /// Misuse if there is no such version, it is destroyed, or it is the primary: rotate
+    /// first; as [`keys`](Self::keys) besides.
+    pub fn disable(&self, name: &str, version: u32) -> Result<()> {
+        self.change(|keys| {
+            let version = not_primary(find(keys, name)?, version)?;
+            version.state = KeyState::Disabled;
+            Ok(())
+        })
+    }
+
+    /// Has a version open again.
+    ///
+    /// # Errors
+    /// Misuse if there is no such version, or it is destroyed; as [`keys`](Self::keys)
+    /// besides.
+    pub fn enable(&self, name: &str, version: u32) -> Result<()> {
+        self.change(|keys| {
+            let key = find(keys, name)?;
+            living(key, version)?.state = KeyState::Enabled;
+            Ok(())
+        })
+    }
+
+    /// Destroys a version's key. Nothing that only it wrapped opens ever again.
+    ///
+    /// # Errors
+    /// As [`disable`](Self::disable).
+    pub fn destroy(&self, name: &str, version: u32) -> Result<()> {
+        self.change(|keys| {
+            not_primary(find(keys, name)?, version)?.destroy();
+            Ok(())
+        })
+    }
+
+    fn parse(&self) -> Result<Vec<Key>> {
+        let named = |e: Error| Error::new(e.kind(), format!("keyring {}: {e}", self.path.display()));
+        parse(&read(&self.path)?.text).map_err(named)
+    }
+
+    /// Reads, changes and replaces the file while no other writer can.
+    fn change<T>(&self, change: impl FnOnce(&mut Vec<Key>) -> Result<T>) -> Result<T> {
+        let _lock = lock(&self.path)?;
+        let mut keys = self.parse()?;
+        let outcome = change(&mut keys)?;
+        let path = real(&self.path);
+        let mut file = NewFile::create(&path, true)?;
+        let what = |e| Error::io(format!("cannot write {}", path.display()), e);
+        file.write_all(&write(&keys)?).map_err(what)?;
+        file.commit(true)?;
+        Ok(outcome)
+    }
+}
+
+/// Locks the file at `path` against other writers, until it is dropped.
+fn lock(path: &Path) -> Result<File> {
+    let what = |e| Error::io(format!("keyring {}", path.display()), e);
+    loop {
+        let file = File::open(path).map_err(what)?;
+        file.lock().map_err(what)?;
+        // Whoever had the lock before has put another file there: that one is to be locked.
+        if same(&file.metadata().map_err(what)?, &fs::metadata(path).map_err(what)?) {
+            return Ok(file);
+        }
+    }
+}
+
+#[cfg(unix)]
+fn same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+#[cfg(not(unix))]
+fn same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
+    a.len() == b.len() && a.modified().ok() == b.modified().ok()
+}
+
+/// Through a symbolic link, which stays one.
+fn real(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.into())
+}
+
+fn find<'a>(keys: &'a mut [Key], name: &str) -> Result<&'a mut Key> {
+    keys.iter_mut().find(|k| k.name == name).ok_or_else(|| Error::misuse(format!("no key {name} there")))
+}
+
+/// A version that is not destroyed.
+fn living(key: &mut Key, version: u32) -> Result<&mut KeyVersion> {
+    let id = format!("{}/{version}", key.name);
+    match key.versions.iter_mut().find(|v| v.version == version) {
+        None => Err(Error::misuse(format!("no version {id} there"))),
+        Some(v) if v.state == KeyState::Destroyed => Err(Error::misuse(format!("{id} is destroyed"))),
+        Some(v) => Ok(v),
+    }
+}
+
+/// A version that nothing new is wrapped under.
+fn not_primary(key: &mut Key, version: u32) -> Result<&mut KeyVersion> {
+    if key.primary == version {
+        return Err(Error::misuse(format!("{}/{version} is the primary: rotate first", key.name)));
+    }
+    living(key, version)
+}
+
+fn id(name: &str, version: u32) -> Result<KeyId> {
+    KeyId::new(format!("{name}/{version}"))
+}
