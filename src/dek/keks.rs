@@ -22,6 +22,15 @@ pub enum Freshness {
     Unknown,
 }
 
+/// What unwrapping a header gave.
+pub(super) struct Unwrapped<'a> {
+    pub(super) dek: Dek,
+    pub(super) keys: DerivedKeys,
+    /// The copy of the header that they verified.
+    pub(super) copy: &'a HeaderCopy,
+    pub(super) recipient: &'a Recipient,
+}
+
 impl Keks {
     pub(crate) fn new(keks: Vec<Kek>) -> Self {
         Self(keks.into_iter().map(Arc::new).collect())
@@ -44,13 +53,22 @@ impl Keks {
         copy.recipients().iter().find(|r| self.0.iter().any(|k| k.accepts(r)))
     }
 
-    /// The keys of the header's DEK, and by which recipient of which copy: the first that
-    /// holds (rule 2 for readers). Each recipient is asked for at most once.
+    /// This DEK, wrapped under every KEK that wraps.
+    pub(super) async fn wrap(&self, dek: &Dek, context: &EncryptionContext) -> Result<Vec<Recipient>> {
+        let mut recipients = Vec::new();
+        for kek in self.wrapping() {
+            recipients.push(kek.wrap(dek, context).await?);
+        }
+        Ok(recipients)
+    }
+
+    /// The header's DEK, and by which recipient of which copy: the first that holds (rule 2
+    /// for readers). Each recipient is asked for at most once.
     pub(super) async fn unwrap<'a>(
         &self,
         header: &'a Header,
         context: &EncryptionContext,
-    ) -> Result<(DerivedKeys, &'a HeaderCopy, &'a Recipient)> {
+    ) -> Result<Unwrapped<'a>> {
         let mut allowed = false;
         let mut asked = Vec::<&Recipient>::new();
         let mut attempts = Vec::new();
@@ -70,7 +88,7 @@ impl Keks {
                             if let Some(held) =
                                 header.tries().iter().find(|c| c.is_for(context) && c.verify(&keys).is_ok())
                             {
-                                return Ok((keys, held, recipient));
+                                return Ok(Unwrapped { dek, keys, copy: held, recipient });
                             }
                         }
                         Err(e) if e.kind() == ErrorKind::Forked => return Err(e),

@@ -4,6 +4,7 @@ mod expiry;
 mod keks;
 mod opening;
 mod policy;
+mod rewrapping;
 mod sealing;
 
 pub use policy::{DekPolicy, OutagePolicy};
@@ -12,6 +13,7 @@ pub use keks::Freshness;
 
 pub(crate) use keks::Keks;
 pub(crate) use opening::{OpenDek, Opener, Unlocked};
+pub(crate) use rewrapping::Rewrapper;
 pub(crate) use sealing::{SealDek, Sealer, Slot};
 
 use crate::{Error, ErrorKind};

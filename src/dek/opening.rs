@@ -2,7 +2,7 @@
 use super::{
     Keks,
     expiry::{Expires, Watch, look_after},
-    keks::Freshness,
+    keks::{Freshness, Unwrapped},
     panicked,
 };
 use crate::{
@@ -172,7 +172,7 @@ impl Inner {
 
     async fn unwrap(&self, header: &Header, context: &EncryptionContext) -> Landed {
         let until = self.rt.now().saturating_add(self.time);
-        let (keys, copy, recipient) = self.keks.unwrap(header, context).await?;
+        let Unwrapped { keys, copy, recipient, .. } = self.keks.unwrap(header, context).await?;
         let one_shot = match header.suite() {
             Suite::OneShot => Some(Xaes256Gcm::new(keys.payload().expose()?)?),
             Suite::Chunked => None,

@@ -73,6 +73,8 @@ pub(crate) struct HeaderCopy {
     pub(crate) copies: Copies,
     pub(super) recipients: Vec<Recipient>,
     pub(super) context: Option<EncryptionContext>,
+    /// Encoded, those that this version does not know among them.
+    fields: Vec<u8>,
 }
 
 /// What a header is to say.
@@ -115,27 +117,56 @@ impl HeaderCopy {
         let mut p = Parser(bytes.get(FIXED..len).ok_or_else(|| Error::malformed("header_len"))?);
         p.array::<32>("commitment")?;
         let recipients = (0..count).map(|_| recipient(&mut p)).collect::<Result<Vec<_>>>()?;
-        let context = fields(Parser(p.long("fields")?))?;
+        let fields = p.long("fields")?;
+        let context = stored_context(Parser(fields))?;
         if copies == Copies::One && !p.is_empty() {
             return Err(Error::malformed("padding: none with one copy"));
         }
         if p.0.iter().any(|b| *b != 0) {
             return Err(Error::malformed("padding: not zero"));
         }
-        Ok(Self { bytes: bytes[..len + MAC].to_vec(), suite, copies, recipients, context })
+        let (bytes, fields) = (bytes[..len + MAC].to_vec(), fields.to_vec());
+        Ok(Self { bytes, suite, copies, recipients, context, fields })
     }
 
     /// Writes a header and its mac. Limit if it does not fit.
     pub(crate) fn build(plan: &Plan<'_>, keys: &DerivedKeys) -> Result<Self> {
-        let count = u8::try_from(plan.recipients.len()).unwrap_or(0);
+        let mut fields = Vec::new();
+        if let Some(context) = plan.context {
+            fields.push(FIELD_CONTEXT);
+            put_long(&mut fields, context.encoding());
+        }
+        let mut header = Self {
+            bytes: Vec::new(),
+            suite: plan.suite,
+            copies: plan.copies,
+            recipients: plan.recipients.to_vec(),
+            context: plan.context.cloned(),
+            fields,
+        };
+        header.encode(keys, 0)?;
+        Ok(header)
+    }
+
+    /// This header for other recipients. Suite, copies, commitment and fields keep every
+    /// byte, and the place its length if that will do.
+    pub(crate) fn rewrapped(&self, recipients: Vec<Recipient>, keys: &DerivedKeys) -> Result<Self> {
+        let mut header = Self { recipients, ..self.clone() };
+        header.encode(keys, self.bytes.len())?;
+        Ok(header)
+    }
+
+    /// Makes `bytes` of the rest. Two copies take at least `place` bytes each.
+    fn encode(&mut self, keys: &DerivedKeys, place: usize) -> Result<()> {
+        let count = u8::try_from(self.recipients.len()).unwrap_or(0);
         if !RECIPIENTS.contains(&count) {
             return Err(Error::limit("a header has 1 to 16 recipients"));
         }
         let mut bytes = Vec::with_capacity(256);
         bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&[VERSION, plan.suite as u8, plan.copies as u8, count, 0, 0]);
+        bytes.extend_from_slice(&[VERSION, self.suite as u8, self.copies as u8, count, 0, 0]);
         bytes.extend_from_slice(keys.commitment());
-        for r in plan.recipients {
+        for r in &self.recipients {
             check_scheme(r.scheme.as_bytes())?;
             if !r.wrapped.has_a_valid_length() {
                 return Err(Error::limit("a wrapped DEK has 1 to 32768 bytes"));
@@ -145,15 +176,12 @@ impl HeaderCopy {
             put_long(&mut bytes, r.wrapped.key_id.as_str().as_bytes());
             put_long(&mut bytes, &r.wrapped.ciphertext);
         }
-        let mut fields = Vec::new();
-        if let Some(context) = plan.context {
-            fields.push(FIELD_CONTEXT);
-            put_long(&mut fields, context.encoding());
-        }
-        put_long(&mut bytes, &fields);
-        let len = match plan.copies {
+        put_long(&mut bytes, &self.fields);
+        let len = match self.copies {
             Copies::One => Some(bytes.len()),
-            Copies::Two => PLACES.iter().map(|p| p - MAC).find(|n| *n >= bytes.len()),
+            Copies::Two => {
+                PLACES.iter().filter(|p| **p >= place).map(|p| p - MAC).find(|n| *n >= bytes.len())
+            }
         };
         let len = len
             .filter(|n| *n <= MAX_HEADER)
@@ -161,17 +189,17 @@ impl HeaderCopy {
         bytes.resize(len, 0);
         bytes[8..FIXED].copy_from_slice(&(len as u16).to_be_bytes());
         bytes.extend_from_slice(&keys.mac(&bytes)?);
-        Ok(Self {
-            bytes,
-            suite: plan.suite,
-            copies: plan.copies,
-            recipients: plan.recipients.to_vec(),
-            context: plan.context.cloned(),
-        })
+        self.bytes = bytes;
+        Ok(())
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// As they stand before a payload.
+    pub(crate) fn all_copies(&self) -> Vec<u8> {
+        self.bytes.repeat(self.copies as usize)
     }
 
     pub(crate) fn recipients(&self) -> &[Recipient] {
@@ -205,7 +233,7 @@ fn recipient(p: &mut Parser<'_>) -> Result<Recipient> {
 }
 
 /// The stored context, if there is one.
-fn fields(mut p: Parser<'_>) -> Result<Option<EncryptionContext>> {
+fn stored_context(mut p: Parser<'_>) -> Result<Option<EncryptionContext>> {
     let (mut context, mut last) = (None, None);
     while !p.is_empty() {
         let kind = p.byte("fields: type")?;

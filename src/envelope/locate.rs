@@ -26,8 +26,8 @@ pub struct Header {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Damage {
-    /// The first copy is not well-formed. (The mend, here and below, until there is a
-    /// rewrap: seal anew, or write the copy that is right over the other one.)
+    /// The first copy is not well-formed. [`Scope::rewrap`](crate::Scope::rewrap) mends that,
+    /// and what follows.
     FirstLost,
     /// The second copy is not well-formed.
     SecondLost,

@@ -2,7 +2,7 @@
 use super::{Inner, Kms};
 use crate::{
     Error, Result,
-    dek::{DekPolicy, Keks, Opener, OutagePolicy, Sealer},
+    dek::{DekPolicy, Keks, Opener, OutagePolicy, Rewrapper, Sealer},
     kek::{Kek, KmsBackend, Role},
     rt::{Background, Runtime},
 };
@@ -72,6 +72,7 @@ impl Builder {
         let keks = Arc::new(Keks::new(keks.collect::<Result<_>>()?));
         let opener = Opener::new(keks.clone(), self.policy.remembered_for(), rt.clone());
         let sealer = Sealer::new(keks.clone(), self.policy, rt);
-        Ok(Kms(Arc::new(Inner { keks, sealer, opener })))
+        let rewrapper = Rewrapper::new(keks.clone());
+        Ok(Kms(Arc::new(Inner { keks, sealer, opener, rewrapper })))
     }
 }

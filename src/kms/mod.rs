@@ -1,6 +1,7 @@
 //! The facade: a `Kms` is keys and policies, a `Scope` is a `Kms` and a context.
 mod builder;
 mod files;
+mod rewrap;
 mod scope;
 mod streams;
 
@@ -11,7 +12,7 @@ pub use streams::SealOptions;
 
 use crate::{
     EncryptionContext, Error, Header, Result,
-    dek::{Keks, Opener, Sealer},
+    dek::{Keks, Opener, Rewrapper, Sealer},
     kek::Schemes,
 };
 use std::{fmt, sync::Arc};
@@ -41,6 +42,7 @@ struct Inner {
     keks: Arc<Keks>,
     sealer: Sealer,
     opener: Opener,
+    rewrapper: Rewrapper,
 }
 
 impl Kms {

@@ -3,7 +3,7 @@ use super::{CHUNK, HEAD, SealReader, SealWriter, TAG};
 use crate::{
     Error, Result,
     crypto::{Cobblestone, wipe_from},
-    envelope::{Copies, HeaderCopy, PayloadKey},
+    envelope::{HeaderCopy, PayloadKey},
 };
 use std::io;
 use zeroize::Zeroizing;
@@ -31,10 +31,7 @@ impl Sealing {
     /// `len`: how many bytes will come, if that is known.
     pub(crate) fn new(key: &PayloadKey, header: &HeaderCopy, aad: &[u8], len: Option<u64>) -> Result<Self> {
         let (key, start) = Cobblestone::start(key.expose()?, aad)?;
-        let mut head = header.bytes().to_vec();
-        if header.copies == Copies::Two {
-            head.extend_from_slice(header.bytes());
-        }
+        let mut head = header.all_copies();
         head.extend_from_slice(&start);
         Ok(Self {
             key,

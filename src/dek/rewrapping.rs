@@ -1,0 +1,63 @@
+//! The same DEK under other KEKs.
+use super::{
+    Keks,
+    keks::{Freshness, Unwrapped},
+};
+use crate::{EncryptionContext, Error, Header, Result, envelope::HeaderCopy, secret::check_fork};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// Headers that are remembered. When there are more, any one of them is forgotten.
+const MOST: usize = 1024;
+
+/// Wraps DEKs anew, and remembers the header that each one got: records of one DEK need
+/// one call to the KMS, not a million.
+pub(crate) struct Rewrapper {
+    keks: Arc<Keks>,
+    /// By the header as it was, all its bytes.
+    done: Mutex<HashMap<(Vec<u8>, EncryptionContext), Arc<HeaderCopy>>>,
+}
+
+impl Rewrapper {
+    pub(crate) fn new(keks: Arc<Keks>) -> Self {
+        Self { keks, done: Mutex::default() }
+    }
+
+    /// The header, verified, for the KEKs that wrap now. `None` if it is as a new one would
+    /// be, whole copies included.
+    pub(crate) async fn rewrap(
+        &self,
+        header: &Header,
+        context: &EncryptionContext,
+    ) -> Result<Option<Arc<HeaderCopy>>> {
+        check_fork()?;
+        let id = (header.tries().iter().flat_map(HeaderCopy::bytes).copied().collect(), context.clone());
+        let known = self.done().get(&id).cloned();
+        if let Some(known) = known.filter(|h| self.keks.freshness(h) == Freshness::Current) {
+            return Ok(Some(known));
+        }
+        let Unwrapped { dek, keys, copy, .. } = self.keks.unwrap(header, context).await?;
+        if header.damage().is_none() && self.keks.freshness(copy) == Freshness::Current {
+            return Ok(None);
+        }
+        let recipients = self.keks.wrap(&dek, context).await?;
+        if recipients.is_empty() {
+            return Err(Error::misuse("every KEK here only opens"));
+        }
+        let new = Arc::new(copy.rewrapped(recipients, &keys)?);
+        let mut done = self.done();
+        if done.len() >= MOST
+            && let Some(any) = done.keys().next().cloned()
+        {
+            done.remove(&any);
+        }
+        done.insert(id, new.clone());
+        Ok(Some(new))
+    }
+
+    fn done(&self) -> MutexGuard<'_, HashMap<(Vec<u8>, EncryptionContext), Arc<HeaderCopy>>> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

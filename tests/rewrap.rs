@@ -1,0 +1,200 @@
+//! The same payload under other KEKs.
+mod common;
+#[path = "common/forge.rs"]
+mod forge;
+
+use common::*;
+use forge::{Forged, Glass, derive};
+use libkms::{
+    Aad, Copies, EncryptionContext, ErrorKind, Header, Kms, Result, Scope, SealOptions, Wait,
+    kek::{Fault, Keyring, KeyringFile, Mock},
+    rt::Simulated,
+};
+use std::{thread, time::Duration};
+
+/// A scope on a clock of its own, so that a rotation is seen at once.
+fn on(clock: &Simulated, keks: &[&Mock], opens: &[&Mock]) -> Scope {
+    let kms = keks.iter().fold(Kms::builder().runtime(clock.clone()), |b, k| b.kek((*k).clone()));
+    let kms = opens.iter().fold(kms, |b, k| b.opens_with((*k).clone()));
+    kms.build().unwrap().scope(context(&[("a", "b")]))
+}
+
+fn rewrap(scope: &Scope, sealed: &[u8]) -> Result<Option<Vec<u8>>> {
+    scope.rewrap(sealed).wait()
+}
+
+fn keys_of(sealed: &[u8]) -> Vec<String> {
+    Header::parse(sealed).unwrap().recipients().iter().map(|r| r.wrapped.key_id.to_string()).collect()
+}
+
+#[test]
+fn the_payload_keeps_every_byte_and_the_dek_its_name() {
+    let (clock, kek) = (Simulated::new(), Mock::new("k"));
+    let scope = on(&clock, &[&kek], &[]);
+    let stored = SealOptions::new().store_context();
+    let envelopes = [
+        scope.seal(Aad::from("r"), b"text").wait().unwrap(),
+        seal_stream(&scope, "r", &stored.clone().copies(Copies::One), &pattern(40_000)),
+        seal_stream(&scope, "r", &stored.copies(Copies::Two), &pattern(40_000)),
+    ];
+    for sealed in &envelopes {
+        assert!(rewrap(&scope, sealed).unwrap().is_none(), "it is current");
+    }
+    kek.rotate();
+    clock.advance(Duration::from_secs(60));
+    for sealed in &envelopes {
+        let new = rewrap(&scope, sealed).unwrap().expect("it is stale");
+        let (before, after) = (Header::parse(sealed).unwrap(), Header::parse(&new).unwrap());
+        assert_eq!((keys_of(sealed), keys_of(&new)), (vec!["k/1".into()], vec!["k/2".into()]));
+        assert_eq!(before.commitment(), after.commitment());
+        assert_eq!((before.suite(), before.copies()), (after.suite(), after.copies()));
+        assert!(before.stored_context() == after.stored_context());
+        assert!(sealed[before.len()..] == new[after.len()..]);
+        assert!(open(&scope, "r", &new).unwrap() == open(&scope, "r", sealed).unwrap());
+        assert!(!scope.open(Aad::from("r"), &new).wait().unwrap().is_stale());
+        assert!(rewrap(&scope, &new).unwrap().is_none());
+        assert!(after.damage().is_none());
+    }
+}
+
+#[test]
+fn keks_are_added_and_dropped() {
+    let (clock, a, b) = (Simulated::new(), Mock::new("a"), Mock::new("b"));
+    let of_a = on(&clock, &[&a], &[]);
+    let sealed = of_a.seal(Aad::empty(), b"x").wait().unwrap();
+    let both = rewrap(&on(&clock, &[&a, &b], &[]), &sealed).unwrap().unwrap();
+    assert_eq!(keys_of(&both), ["a/1", "b/1"]);
+    assert_eq!(open(&on(&clock, &[&b], &[]), "", &both).unwrap(), b"x");
+    let only_b = rewrap(&on(&clock, &[&b], &[&a]), &both).unwrap().unwrap();
+    assert_eq!(keys_of(&only_b), ["b/1"]);
+    let error = open(&of_a, "", &only_b).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoMatchingKek);
+    // What only opens wraps nothing; what cannot wrap changes nothing.
+    let reader = on(&clock, &[], &[&a]);
+    assert_eq!(rewrap(&reader, &sealed).unwrap_err().kind(), ErrorKind::Misuse);
+    b.always(Some(Fault::Unavailable));
+    let error = rewrap(&on(&clock, &[&a, &b], &[]), &sealed).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+}
+
+#[test]
+fn what_is_not_authentic_is_not_rewrapped() {
+    let (clock, kek) = (Simulated::new(), Mock::new("k"));
+    let scope = on(&clock, &[&kek], &[]);
+    let sealed = scope.seal(Aad::empty(), b"x").wait().unwrap();
+    kek.rotate();
+    clock.advance(Duration::from_secs(60));
+    let header = header_len(&sealed);
+    for at in 0..header {
+        let mut bad = sealed.clone();
+        bad[at] ^= 1;
+        assert!(rewrap(&scope, &bad).is_err(), "byte {at}");
+    }
+    let other = Kms::builder().kek(kek.clone()).build().unwrap().scope(EncryptionContext::empty());
+    assert_eq!(rewrap(&other, &sealed).unwrap_err().kind(), ErrorKind::Authentication);
+    assert_eq!(rewrap(&scope, &sealed[..header + 39]).unwrap_err().kind(), ErrorKind::Malformed);
+    // The payload is not read: what was wrong with it still is.
+    let mut bad = sealed.clone();
+    *bad.last_mut().unwrap() ^= 1;
+    let new = rewrap(&scope, &bad).unwrap().unwrap();
+    assert_eq!(open(&scope, "", &new).unwrap_err().kind(), ErrorKind::Authentication);
+}
+
+#[test]
+fn a_lost_copy_is_mended_even_under_a_current_key() {
+    let (clock, kek) = (Simulated::new(), Mock::new("k"));
+    let scope = on(&clock, &[&kek], &[]);
+    let sealed = seal_stream(&scope, "", &SealOptions::new(), &pattern(100));
+    for range in [0..4096, 4096..8192, 4000..4090] {
+        let mut bad = sealed.clone();
+        bad[range].fill(0xa5);
+        assert!(Header::parse(&bad).unwrap().damage().is_some());
+        let new = rewrap(&scope, &bad).unwrap().unwrap();
+        assert!(Header::parse(&new).unwrap().damage().is_none());
+        assert!(open(&scope, "", &new).unwrap() == pattern(100));
+    }
+}
+
+/// Fields that this version does not know are kept; a long header gets a longer place.
+#[test]
+fn fields_and_places_are_kept() {
+    let dek = [9; 32];
+    let keys = derive(&dek, 1, &EncryptionContext::empty());
+    let mut forged = Forged::new(1, &dek).two_copies();
+    forged.fields = b"\x80\0\x05later".to_vec();
+    forged.recipients[0].2.resize(5000, 1);
+    let copy = forged.build(&keys);
+    assert_eq!(copy.len(), 8192);
+    let glass = scope(Glass { key_id: "glass/1", dek }, &[]);
+    let record = glass.seal(Aad::empty(), b"x").wait().unwrap();
+    let sealed = [&copy[..], &copy, &record[header_len(&record)..]].concat();
+    let new_kek = Mock::new("new");
+    let kms = Kms::builder().kek(new_kek).opens_with(Glass { key_id: "glass/1", dek });
+    let scope = kms.build().unwrap().scope(EncryptionContext::empty());
+    let new = rewrap(&scope, &sealed).unwrap().unwrap();
+    assert_eq!(header_len(&new), 2 * 8192, "the place stays");
+    assert!(new[..8192].windows(8).any(|w| w == b"\x80\0\x05later"));
+    assert_eq!(open(&scope, "", &new).unwrap(), b"x");
+}
+
+/// Row 59: the name of the DEK stays, so that a million records stay one DEK.
+#[test]
+fn f59_ten_thousand_records_of_one_dek_stay_one_dek() {
+    let (clock, kek) = (Simulated::new(), Mock::new("k"));
+    let scope = on(&clock, &[&kek], &[]);
+    let records: Vec<_> =
+        (0..10_000u32).map(|n| scope.seal(Aad::from(&n.to_be_bytes()), b"x").wait().unwrap()).collect();
+    kek.rotate();
+    clock.advance(Duration::from_secs(60));
+    let before = kek.calls();
+    let rewrapped: Vec<Vec<u8>> = thread::scope(|t| {
+        let workers: Vec<_> = records
+            .chunks(1250)
+            .map(|part| {
+                let scope = &scope;
+                t.spawn(move || part.iter().map(|r| rewrap(scope, r).unwrap().unwrap()).collect::<Vec<_>>())
+            })
+            .collect();
+        workers.into_iter().flat_map(|w| w.join().unwrap()).collect()
+    });
+    assert_eq!(rewrapped.len(), 10_000);
+    assert!(kek.calls() - before <= 16, "an unwrap and a wrap for each worker at most");
+    let (cold, before) = (on(&clock, &[&kek], &[]), kek.calls());
+    for (n, record) in (0..10_000u32).zip(&rewrapped) {
+        let opened = cold.open(Aad::from(&n.to_be_bytes()), record).wait().unwrap();
+        assert_eq!(opened.key_id.as_str(), "k/2");
+    }
+    assert_eq!(kek.calls() - before, 1);
+}
+
+#[test]
+fn references_are_rewrapped_by_their_header_alone() {
+    let (clock, kek) = (Simulated::new(), Mock::new("k"));
+    let scope = on(&clock, &[&kek], &[]);
+    let sealed = scope.seal_reference(Aad::empty(), b"x").wait().unwrap();
+    kek.rotate();
+    clock.advance(Duration::from_secs(60));
+    let new = scope.rewrap_header(&sealed.header).wait().unwrap().unwrap();
+    assert_eq!(keys_of(&new), ["k/2"]);
+    let opened = scope.open_reference(Aad::empty(), &new, &sealed.record).wait().unwrap();
+    assert_eq!(opened.plaintext, b"x");
+    let longer = [&sealed.header[..], &[0]].concat();
+    assert_eq!(scope.rewrap_header(&longer).wait().unwrap_err().kind(), ErrorKind::Malformed);
+}
+
+/// The story on a real keyring: rotated, rewrapped, the old version destroyed.
+#[test]
+fn after_a_rewrap_nothing_depends_on_the_old_version() {
+    let folder = Folder::new("rewrap");
+    let path = folder.join("keys.json");
+    let file = KeyringFile::at(&path);
+    let open_ring = || scope(Keyring::open(&path, "k").unwrap(), &[]);
+    Keyring::create(&path, "k").unwrap();
+    let records: Vec<_> = (0..50).map(|_| open_ring().seal(Aad::empty(), b"x").wait().unwrap()).collect();
+    file.rotate("k").unwrap();
+    let worker = open_ring();
+    let rewrapped: Vec<_> = records.iter().map(|r| rewrap(&worker, r).unwrap().unwrap()).collect();
+    file.destroy("k", 1).unwrap();
+    assert!(rewrapped.iter().all(|r| open(&open_ring(), "", r).is_ok()));
+    assert!(records.iter().all(|r| open(&open_ring(), "", r).is_err()));
+}
