@@ -16,9 +16,11 @@ const MOST: usize = 1024;
 /// one call to the KMS, not a million.
 pub(crate) struct Rewrapper {
     keks: Arc<Keks>,
-    /// By the header as it was, all its bytes.
-    done: Mutex<HashMap<(Vec<u8>, EncryptionContext), Arc<HeaderCopy>>>,
+    done: Mutex<Done>,
 }
+
+/// By the header as it was, all its bytes.
+type Done = HashMap<(Vec<u8>, EncryptionContext), Arc<HeaderCopy>>;
 
 impl Rewrapper {
     pub(crate) fn new(keks: Arc<Keks>) -> Self {
@@ -57,7 +59,7 @@ impl Rewrapper {
         Ok(Some(new))
     }
 
-    fn done(&self) -> MutexGuard<'_, HashMap<(Vec<u8>, EncryptionContext), Arc<HeaderCopy>>> {
+    fn done(&self) -> MutexGuard<'_, Done> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
