@@ -198,3 +198,146 @@ fn after_a_rewrap_nothing_depends_on_the_old_version() {
     assert!(rewrapped.iter().all(|r| open(&open_ring(), "", r).is_ok()));
     assert!(records.iter().all(|r| open(&open_ring(), "", r).is_err()));
 }
+
+fn sealed_file(scope: &Scope, folder: &Folder, copies: Copies, len: usize) -> std::path::PathBuf {
+    let path = folder.join("file.kms");
+    std::fs::write(&path, seal_stream(scope, "", &SealOptions::new().copies(copies), &pattern(len))).unwrap();
+    path
+}
+
+fn inode(path: &std::path::Path) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path).unwrap())
+}
+
+#[test]
+fn files_are_rewrapped_in_place_or_replaced() {
+    for (copies, in_place) in [(Copies::Two, true), (Copies::One, false)] {
+        let folder = Folder::new(&format!("rewrap-file-{in_place}"));
+        let (clock, kek) = (Simulated::new(), Mock::new("k"));
+        let scope = on(&clock, &[&kek], &[]);
+        let path = sealed_file(&scope, &folder, copies, 100_000);
+        let (before, ino) = (std::fs::read(&path).unwrap(), inode(&path));
+        assert!(!scope.rewrap_file(&path).unwrap(), "it is current");
+        kek.rotate();
+        clock.advance(Duration::from_secs(60));
+        assert!(scope.rewrap_file(&path).unwrap());
+        assert!(!scope.rewrap_file(&path).unwrap());
+        let after = std::fs::read(&path).unwrap();
+        assert_eq!(inode(&path) == ino, in_place);
+        assert_eq!(keys_of(&after), ["k/2"]);
+        assert!(after[header_len(&after)..] == before[header_len(&before)..]);
+        assert!(open(&scope, "", &after).unwrap() == pattern(100_000));
+        assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 1);
+        // Both copies are new: each alone opens.
+        for lost in [0..4096, 4096..8192] {
+            let mut bytes = after.clone();
+            if in_place {
+                bytes[lost].fill(0);
+                assert_eq!(keys_of(&bytes), ["k/2"]);
+                // And a tear is healed by the next rewrap.
+                std::fs::write(&path, &bytes).unwrap();
+                assert!(scope.rewrap_file(&path).unwrap());
+                assert!(Header::parse(&std::fs::read(&path).unwrap()).unwrap().damage().is_none());
+            }
+        }
+    }
+}
+
+/// A KEK whose wraps are long: its header needs a longer place.
+struct Long(Glass);
+
+#[libkms::async_trait]
+impl libkms::kek::KmsBackend for Long {
+    fn scheme(&self) -> &str {
+        self.0.scheme()
+    }
+    fn accepts(&self, key_id: &libkms::KeyId) -> bool {
+        self.0.accepts(key_id)
+    }
+    async fn wrap_dek(&self, dek: &libkms::Dek, context: &EncryptionContext) -> Result<libkms::WrappedDek> {
+        let mut wrapped = self.0.wrap_dek(dek, context).await?;
+        wrapped.ciphertext.resize(5000, 7);
+        Ok(wrapped)
+    }
+    async fn unwrap_dek(&self, w: &libkms::WrappedDek, context: &EncryptionContext) -> Result<libkms::Dek> {
+        self.0.unwrap_dek(w, context).await
+    }
+}
+
+#[test]
+fn a_header_too_long_for_its_place_makes_a_new_file() {
+    let folder = Folder::new("rewrap-long");
+    let kek = Mock::new("k");
+    let path = sealed_file(&scope(kek.clone(), &[]), &folder, Copies::Two, 50_000);
+    let long = Kms::builder().kek(Long(Glass { key_id: "glass/1", dek: [0; 32] })).opens_with(kek);
+    let long = long.build().unwrap().scope(EncryptionContext::empty());
+    let ino = inode(&path);
+    assert!(long.rewrap_file(&path).unwrap());
+    assert_ne!(inode(&path), ino);
+    let after = std::fs::read(&path).unwrap();
+    assert_eq!(header_len(&after), 2 * 8192);
+    assert!(open(&long, "", &after).unwrap() == pattern(50_000));
+}
+
+#[test]
+fn rewraps_and_readers_meet() {
+    let folder = Folder::new("rewrap-meet");
+    let ring = folder.join("keys.json");
+    Keyring::create(&ring, "k").unwrap();
+    let open_ring = || scope(Keyring::open(&ring, "k").unwrap(), &[]);
+    let path = sealed_file(&open_ring(), &folder, Copies::Two, 30_000);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|t| {
+        let rewraps: Vec<_> = (0..2)
+            .map(|_| {
+                t.spawn(|| {
+                    for _ in 0..25 {
+                        KeyringFile::at(&ring).rotate("k").unwrap();
+                        open_ring().rewrap_file(&path).unwrap();
+                    }
+                })
+            })
+            .collect();
+        let reader = t.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::SeqCst) {
+                assert!(open(&open_ring(), "", &std::fs::read(&path).unwrap()).unwrap() == pattern(30_000));
+            }
+        });
+        rewraps.into_iter().for_each(|r| r.join().unwrap());
+        stop.store(true, std::sync::atomic::Ordering::SeqCst);
+        reader.join().unwrap();
+    });
+    let after = std::fs::read(&path).unwrap();
+    assert!(Header::parse(&after).unwrap().damage().is_none());
+    assert!(open(&open_ring(), "", &after).unwrap() == pattern(30_000));
+}
+
+#[test]
+fn files_that_cannot_be_rewrapped_stay_as_they_are() {
+    let folder = Folder::new("rewrap-not");
+    let kek = Mock::new("k");
+    let of_k = scope(kek.clone(), &[]);
+    let path = sealed_file(&of_k, &folder, Copies::Two, 1000);
+    let before = std::fs::read(&path).unwrap();
+    assert_eq!(
+        scope(Mock::new("other"), &[]).rewrap_file(&path).unwrap_err().kind(),
+        ErrorKind::NoMatchingKek
+    );
+    assert_eq!(
+        scope(kek.clone(), &[("a", "b")]).rewrap_file(&path).unwrap_err().kind(),
+        ErrorKind::Authentication
+    );
+    assert_eq!(of_k.rewrap_file(folder.join("missing")).unwrap_err().kind(), ErrorKind::Io);
+    assert!(std::fs::read(&path).unwrap() == before);
+    let mut short = before.clone();
+    short.truncate(8192 + 71);
+    std::fs::write(&path, &short).unwrap();
+    assert_eq!(of_k.rewrap_file(&path).unwrap_err().kind(), ErrorKind::Malformed);
+    // Both macs are wrong: nothing proves either.
+    let mut bad = before;
+    bad[4095] ^= 1;
+    bad[8191] ^= 1;
+    std::fs::write(&path, &bad).unwrap();
+    assert_eq!(of_k.rewrap_file(&path).unwrap_err().kind(), ErrorKind::Authentication);
+    assert!(std::fs::read(&path).unwrap() == bad);
+}

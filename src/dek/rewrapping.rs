@@ -3,7 +3,11 @@ use super::{
     Keks,
     keks::{Freshness, Unwrapped},
 };
-use crate::{EncryptionContext, Error, Header, Result, envelope::HeaderCopy, secret::check_fork};
+use crate::{
+    EncryptionContext, Error, Header, Result,
+    envelope::{DerivedKeys, HeaderCopy},
+    secret::check_fork,
+};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -40,15 +44,8 @@ impl Rewrapper {
         if let Some(known) = known.filter(|h| self.keks.freshness(h) == Freshness::Current) {
             return Ok(Some(known));
         }
-        let Unwrapped { dek, keys, copy, .. } = self.keks.unwrap(header, context).await?;
-        if header.damage().is_none() && self.keks.freshness(copy) == Freshness::Current {
-            return Ok(None);
-        }
-        let recipients = self.keks.wrap(&dek, context).await?;
-        if recipients.is_empty() {
-            return Err(Error::misuse("every KEK here only opens"));
-        }
-        let new = Arc::new(copy.rewrapped(recipients, &keys)?);
+        let Some((new, _)) = self.rewrap_anew(header, context).await? else { return Ok(None) };
+        let new = Arc::new(new);
         let mut done = self.done();
         if done.len() >= MOST
             && let Some(any) = done.keys().next().cloned()
@@ -57,6 +54,24 @@ impl Rewrapper {
         }
         done.insert(id, new.clone());
         Ok(Some(new))
+    }
+
+    /// The same without what is remembered, and the keys that prove it.
+    pub(crate) async fn rewrap_anew(
+        &self,
+        header: &Header,
+        context: &EncryptionContext,
+    ) -> Result<Option<(HeaderCopy, DerivedKeys)>> {
+        check_fork()?;
+        let Unwrapped { dek, keys, copy, .. } = self.keks.unwrap(header, context).await?;
+        if header.damage().is_none() && self.keks.freshness(copy) == Freshness::Current {
+            return Ok(None);
+        }
+        let recipients = self.keks.wrap(&dek, context).await?;
+        if recipients.is_empty() {
+            return Err(Error::misuse("every KEK here only opens"));
+        }
+        Ok(Some((copy.rewrapped(recipients, &keys)?, keys)))
     }
 
     fn done(&self) -> MutexGuard<'_, Done> {

@@ -3,6 +3,7 @@
 mod codec;
 mod context;
 mod header;
+mod in_place;
 mod key_id;
 mod keys;
 mod locate;
@@ -18,5 +19,6 @@ pub use recipient::{Recipient, WrappedDek};
 pub use reference::Reference;
 
 pub(crate) use header::{HeaderCopy, Plan};
+pub(crate) use in_place::{Medium, replace_in_place};
 pub(crate) use keys::{DerivedKeys, PayloadKey};
 pub(crate) use recipient::check_scheme;

@@ -1,6 +1,15 @@
 //! The same payload under other KEKs.
 use super::Scope;
-use crate::{Copies, Error, Header, Result, envelope::HeaderCopy};
+use crate::{
+    Copies, Error, Header, Result,
+    envelope::{HeaderCopy, Medium, replace_in_place},
+    rt::{NewFile, lock_file, real_path, wait},
+};
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::Path,
+};
 
 impl Scope {
     /// Wraps the DEK of an envelope anew, under the KEKs that wrap now. The payload keeps
@@ -34,10 +43,63 @@ impl Scope {
         self.rewrap_header_of(&parsed).await
     }
 
+    /// The same for a sealed file. Blocks. `false` if nothing was to do.
+    ///
+    /// With two header copies, into which the new header fits, it is written in place: of the
+    /// payload no byte is read or written, and after a crash at any moment the file opens.
+    /// Else a new file takes the place of the old one, whole or not at all. Others who
+    /// rewrap wait; who reads meanwhile may meet one copy half written, and opens by the
+    /// other.
+    ///
+    /// # Errors
+    /// As [`rewrap`](Self::rewrap), and Io.
+    pub fn rewrap_file(&self, path: impl AsRef<Path>) -> Result<bool> {
+        self.check()?;
+        let path = &real_path(path.as_ref());
+        let what = |e| Error::io(format!("cannot rewrap {}", path.display()), e);
+        let mut file = lock_file(path, OpenOptions::new().read(true).write(true))?;
+        let header = Header::read(&mut file)?;
+        let least = (header.len() + header.suite().least_payload()) as u64;
+        if file.metadata().map_err(what)?.len() < least {
+            return Err(Error::malformed("payload: below its suite's minimum"));
+        }
+        let Some((new, keys)) = wait(self.kms.0.rewrapper.rewrap_anew(&header, &self.context))? else {
+            return Ok(false);
+        };
+        if header.copies() == Copies::Two && new.all_copies().len() == header.len() {
+            replace_in_place(&mut Disk(&mut file), &keys, &new)?;
+            return Ok(true);
+        }
+        file.seek(SeekFrom::Start(header.len() as u64)).map_err(what)?;
+        let mut replacement = NewFile::create(path, false)?;
+        replacement.write_all(&new.all_copies()).map_err(what)?;
+        io::copy(&mut file, &mut replacement).map_err(what)?;
+        replacement.commit(true)?;
+        Ok(true)
+    }
+
     /// All that stands before the payload.
     async fn rewrap_header_of(&self, header: &Header) -> Result<Option<Vec<u8>>> {
         self.check()?;
         let new = self.kms.0.rewrapper.rewrap(header, &self.context).await?;
         Ok(new.as_deref().map(HeaderCopy::all_copies))
+    }
+}
+
+struct Disk<'a>(&'a mut File);
+
+impl Medium for Disk<'_> {
+    fn read(&mut self, at: u64, bytes: &mut [u8]) -> Result<()> {
+        self.0.seek(SeekFrom::Start(at))?;
+        Ok(self.0.read_exact(bytes)?)
+    }
+
+    fn write(&mut self, at: u64, bytes: &[u8]) -> Result<()> {
+        self.0.seek(SeekFrom::Start(at))?;
+        Ok(self.0.write_all(bytes)?)
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        Ok(self.0.sync_data()?)
     }
 }

@@ -125,6 +125,36 @@ impl Drop for NewFile {
     }
 }
 
+/// Opens and locks the file at `path` against other writers, until it is dropped.
+pub(crate) fn lock_file(path: &Path, options: &OpenOptions) -> Result<File> {
+    let what = |e| Error::io(path.display(), e);
+    loop {
+        let file = options.open(path).map_err(what)?;
+        file.lock().map_err(what)?;
+        // Whoever had the lock before may have put another file there: that one is to be
+        // locked.
+        if is_same(&file.metadata().map_err(what)?, &fs::metadata(path).map_err(what)?) {
+            return Ok(file);
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+#[cfg(not(unix))]
+fn is_same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
+    a.len() == b.len() && a.modified().ok() == b.modified().ok()
+}
+
+/// Through symbolic links: what replaces the file leaves them.
+pub(crate) fn real_path(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.into())
+}
+
 fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p,

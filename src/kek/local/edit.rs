@@ -3,12 +3,11 @@ use super::{
     file::{Key, KeyState, KeyVersion, MAX_VERSION, check_name, parse, write},
     read::read,
 };
-use crate::{Error, KeyId, Result, rt::NewFile};
-use std::{
-    fs::{self, File},
-    io::Write,
-    path::{Path, PathBuf},
+use crate::{
+    Error, KeyId, Result,
+    rt::{NewFile, lock_file, real_path},
 };
+use std::{fs::OpenOptions, io::Write, path::PathBuf};
 
 /// A keyring file, to be looked at and changed.
 ///
@@ -142,45 +141,16 @@ impl KeyringFile {
 
     /// Reads, changes and replaces the file while no other writer can.
     fn change<T>(&self, change: impl FnOnce(&mut Vec<Key>) -> Result<T>) -> Result<T> {
-        let _lock = lock(&self.path)?;
+        let _lock = lock_file(&self.path, OpenOptions::new().read(true))?;
         let mut keys = self.parse()?;
         let outcome = change(&mut keys)?;
-        let path = real(&self.path);
+        let path = real_path(&self.path);
         let mut file = NewFile::create(&path, true)?;
         let what = |e| Error::io(format!("cannot write {}", path.display()), e);
         file.write_all(&write(&keys)?).map_err(what)?;
         file.commit(true)?;
         Ok(outcome)
     }
-}
-
-/// Locks the file at `path` against other writers, until it is dropped.
-fn lock(path: &Path) -> Result<File> {
-    let what = |e| Error::io(format!("keyring {}", path.display()), e);
-    loop {
-        let file = File::open(path).map_err(what)?;
-        file.lock().map_err(what)?;
-        // Whoever had the lock before has put another file there: that one is to be locked.
-        if same(&file.metadata().map_err(what)?, &fs::metadata(path).map_err(what)?) {
-            return Ok(file);
-        }
-    }
-}
-
-#[cfg(unix)]
-fn same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    (a.dev(), a.ino()) == (b.dev(), b.ino())
-}
-
-#[cfg(not(unix))]
-fn same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
-    a.len() == b.len() && a.modified().ok() == b.modified().ok()
-}
-
-/// Through a symbolic link, which stays one.
-fn real(path: &Path) -> PathBuf {
-    fs::canonicalize(path).unwrap_or_else(|_| path.into())
 }
 
 fn find<'a>(keys: &'a mut [Key], name: &str) -> Result<&'a mut Key> {
