@@ -140,6 +140,8 @@ fn keys_live_and_die() {
     home.fails(2, "keyring destroy ring --key k --key-version 1 --confirm k/2");
     home.done(&format!("open a.kms -o - {KEK}"));
     home.fails(2, "keyring destroy ring --key k --key-version 2 --confirm k/2");
+    home.fails(2, "keyring destroy ring --key k --key-version 1 --confirm k/1");
+    home.done("keyring disable ring --key k --key-version 1");
     home.done("keyring destroy ring --key k --key-version 1 --confirm k/1");
     home.fails(6, &format!("open a.kms -o - {KEK}"));
     home.done(&format!("open b -o - {KEK}"));

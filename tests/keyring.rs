@@ -48,6 +48,7 @@ fn rotated_disabled_enabled_destroyed() {
     assert!(error.to_string().contains("orders/1 is disabled"), "{error}");
     file.enable("orders", 1).unwrap();
     assert_eq!(open(&cold(&path), "", &one).unwrap(), b"x");
+    file.disable("orders", 1).unwrap();
     file.destroy("orders", 1).unwrap();
     assert!(open(&cold(&path), "", &one).unwrap_err().to_string().contains("orders/1 is destroyed"));
     assert_eq!(open(&cold(&path), "", &two).unwrap(), b"x");
@@ -64,6 +65,7 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
     let (_folder, path, file) = setup("refused");
     file.rotate("orders").unwrap();
     file.rotate("orders").unwrap();
+    file.disable("orders", 1).unwrap();
     file.destroy("orders", 1).unwrap();
     let before = fs::read(&path).unwrap();
     for refused in [
@@ -73,6 +75,7 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
         file.rotate("nobody").map(|_| ()),
         file.disable("orders", 3),
         file.destroy("orders", 3),
+        file.destroy("orders", 2),
         file.disable("orders", 9),
         file.enable("orders", 1),
         file.destroy("orders", 1),
@@ -157,4 +160,51 @@ fn rotation_under_load_loses_nothing() {
     let mut numbers: Vec<_> = key.versions.iter().map(|v| v.version).collect();
     numbers.dedup();
     assert_eq!(numbers, (1..=41).collect::<Vec<_>>());
+}
+
+/// A link that is turned while a key rotates must not have one file overwrite another.
+#[test]
+fn a_turning_link_mixes_no_keyrings() {
+    let folder = Folder::new("turning");
+    let (a, b, link) = (folder.join("a.json"), folder.join("b.json"), folder.join("link"));
+    Keyring::create(&a, "a").unwrap();
+    Keyring::create(&b, "b").unwrap();
+    let turn = |to: &std::path::Path| {
+        let next = folder.join("next");
+        std::os::unix::fs::symlink(to, &next).unwrap();
+        fs::rename(next, &link).unwrap();
+    };
+    turn(&a);
+    let stop = AtomicBool::new(false);
+    thread::scope(|t| {
+        t.spawn(|| {
+            while !stop.load(Ordering::SeqCst) {
+                turn(&b);
+                turn(&a);
+            }
+        });
+        for _ in 0..200 {
+            // Whichever it is at the moment; the other one has no such key.
+            let _ = KeyringFile::at(&link).rotate("a");
+            let _ = KeyringFile::at(&link).rotate("b");
+        }
+        stop.store(true, Ordering::SeqCst);
+    });
+    for (path, name) in [(&a, "a"), (&b, "b")] {
+        let keys = KeyringFile::at(path).keys().unwrap();
+        assert!(keys.len() == 1 && keys[0].name == name, "{keys:?}");
+    }
+}
+
+#[test]
+fn a_fifo_hangs_nobody() {
+    let (folder, path, file) = setup("fifo");
+    let running = Keyring::open(&path, "orders").unwrap();
+    fs::remove_file(&path).unwrap();
+    let made = std::process::Command::new("mkfifo").arg("-m600").arg(&path).status().unwrap();
+    assert!(made.success());
+    assert_eq!(Keyring::open(&path, "orders").unwrap_err().kind(), ErrorKind::Misuse);
+    assert_eq!(file.rotate("orders").unwrap_err().kind(), ErrorKind::Misuse);
+    seal(&scope(running, &[]));
+    drop(folder);
 }

@@ -194,6 +194,7 @@ fn after_a_rewrap_nothing_depends_on_the_old_version() {
     file.rotate("k").unwrap();
     let worker = open_ring();
     let rewrapped: Vec<_> = records.iter().map(|r| rewrap(&worker, r).unwrap().unwrap()).collect();
+    file.disable("k", 1).unwrap();
     file.destroy("k", 1).unwrap();
     assert!(rewrapped.iter().all(|r| open(&open_ring(), "", r).is_ok()));
     assert!(records.iter().all(|r| open(&open_ring(), "", r).is_err()));

@@ -8,6 +8,9 @@ use std::{
     time::Duration,
 };
 
+/// The longest sleep between two looks.
+const LONGEST: Duration = Duration::from_secs(5);
+
 /// Something that holds keys for a time.
 pub(super) trait Expires: Send + Sync + 'static {
     /// Drops what is over, and tells when the next one will be.
@@ -32,7 +35,15 @@ pub(super) fn look_after<T: Expires>(keeper: &Arc<T>) {
 
 async fn look<T: Expires>(keeper: Weak<T>, rt: Arc<dyn Runtime>) {
     while let Some(time) = keeper.upgrade().and_then(|k| next(&*k)) {
+        let due = rt.now().saturating_add(time);
         rt.sleep(time).await;
+        if rt.now() < due {
+            // Nobody can sleep here: there is no thread. Keys then go when they are asked for.
+            if let Some(keeper) = keeper.upgrade() {
+                keeper.watch().0.store(false, Ordering::Release);
+            }
+            return;
+        }
     }
 }
 
@@ -41,7 +52,8 @@ fn next(keeper: &impl Expires) -> Option<Duration> {
     loop {
         let now = keeper.rt().now();
         if let Some(at) = keeper.sweep(now) {
-            return Some(at.saturating_sub(now));
+            // What comes later may be over earlier.
+            return Some(at.saturating_sub(now).min(LONGEST));
         }
         keeper.watch().0.store(false, Ordering::Release);
         // A key may have come in between, and have found somebody looking.

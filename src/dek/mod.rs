@@ -1,5 +1,6 @@
 //! Where DEKs come from and how long they live: the policy, the DEKs that seal, and the
 //! small memory of DEKs that were opened.
+mod bounded;
 mod expiry;
 mod keks;
 mod opening;

@@ -1,6 +1,7 @@
 //! DEKs that open.
 use super::{
     Keks,
+    bounded::Bounded,
     expiry::{Expires, Watch, look_after},
     keks::{Freshness, Unwrapped},
     panicked,
@@ -19,7 +20,7 @@ use std::{
 };
 use subtle::ConstantTimeEq;
 
-/// DEKs that are remembered. When there are more, any one of them is forgotten.
+/// DEKs that are remembered. When there are more, the first one is forgotten.
 const MOST_OPENED: usize = 1024;
 
 /// An unwrapped DEK, for one suite and context. It cannot seal.
@@ -56,7 +57,7 @@ pub(crate) struct Unlocked {
 }
 
 type Landed = Result<Arc<OpenDek>>;
-type Opened = HashMap<(Suite, [u8; 32], EncryptionContext), Arc<OpenDek>>;
+type Opened = Bounded<(Suite, [u8; 32], EncryptionContext), Arc<OpenDek>>;
 /// By all bytes of the headers: only the same header shares a failure.
 type Flights = HashMap<(Vec<u8>, EncryptionContext), Flight<Landed>>;
 
@@ -75,7 +76,7 @@ struct Inner {
 impl Expires for Inner {
     fn sweep(&self, now: Duration) -> Option<Duration> {
         let mut opened = lock(&self.opened);
-        opened.retain(|_, dek| dek.until > now);
+        opened.retain(|dek| dek.until > now);
         opened.values().map(|dek| dek.until).min()
     }
 
@@ -90,7 +91,7 @@ impl Expires for Inner {
 
 impl Opener {
     pub(crate) fn new(keks: Arc<Keks>, time: Duration, rt: Arc<dyn Runtime>) -> Self {
-        let (opened, flights) = (Mutex::default(), Mutex::default());
+        let (opened, flights) = (Mutex::new(Bounded::new(MOST_OPENED)), Mutex::default());
         Self(Arc::new(Inner { keks, time, rt, opened, flights, watch: Watch::default() }))
     }
 
@@ -118,13 +119,8 @@ impl Opener {
 impl Inner {
     fn remembered(&self, header: &Header, context: &EncryptionContext) -> Option<Arc<OpenDek>> {
         let id = (header.suite(), *header.commitment(), context.clone());
-        let mut opened = lock(&self.opened);
-        let dek = opened.get(&id)?;
-        if self.rt.now() < dek.until {
-            return Some(dek.clone());
-        }
-        opened.remove(&id);
-        None
+        let opened = lock(&self.opened);
+        opened.get(&id).filter(|dek| self.rt.now() < dek.until).cloned()
     }
 
     /// A hit replaces the unwrapping and nothing else: some recipient must still be
@@ -180,13 +176,8 @@ impl Inner {
         let (verified, key_id) = (copy.bytes().to_vec(), recipient.wrapped.key_id.clone());
         let dek = Arc::new(OpenDek { keys, one_shot, verified, key_id, until });
         let id = (header.suite(), *header.commitment(), context.clone());
-        let mut opened = lock(&self.opened);
-        if opened.len() >= MOST_OPENED
-            && let Some(any) = opened.keys().next().cloned()
-        {
-            opened.remove(&any);
-        }
-        opened.insert(id, dek.clone());
+        // Dropped after the lock.
+        let _evicted = lock(&self.opened).insert(id, dek.clone());
         Ok(dek)
     }
 }

@@ -1,6 +1,7 @@
 //! The same DEK under other KEKs.
 use super::{
     Keks,
+    bounded::Bounded,
     keks::{Freshness, Unwrapped},
 };
 use crate::{
@@ -8,12 +9,9 @@ use crate::{
     envelope::{DerivedKeys, HeaderCopy},
     secret::check_fork,
 };
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Headers that are remembered. When there are more, any one of them is forgotten.
+/// Headers that are remembered.
 const MOST: usize = 1024;
 
 /// Wraps DEKs anew, and remembers the header that each one got: records of one DEK need
@@ -24,11 +22,11 @@ pub(crate) struct Rewrapper {
 }
 
 /// By the header as it was, all its bytes.
-type Done = HashMap<(Vec<u8>, EncryptionContext), Arc<HeaderCopy>>;
+type Done = Bounded<(Vec<u8>, EncryptionContext), Arc<HeaderCopy>>;
 
 impl Rewrapper {
     pub(crate) fn new(keks: Arc<Keks>) -> Self {
-        Self { keks, done: Mutex::default() }
+        Self { keks, done: Mutex::new(Bounded::new(MOST)) }
     }
 
     /// The header, verified, for the KEKs that wrap now. `None` if it is as a new one would
@@ -46,13 +44,7 @@ impl Rewrapper {
         }
         let Some((new, _)) = self.rewrap_anew(header, context).await? else { return Ok(None) };
         let new = Arc::new(new);
-        let mut done = self.done();
-        if done.len() >= MOST
-            && let Some(any) = done.keys().next().cloned()
-        {
-            done.remove(&any);
-        }
-        done.insert(id, new.clone());
+        self.done().insert(id, new.clone());
         Ok(Some(new))
     }
 

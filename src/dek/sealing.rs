@@ -1,6 +1,7 @@
 //! DEKs that seal.
 use super::{
     DekPolicy, Keks,
+    bounded::Bounded,
     expiry::{Expires, Watch, look_after},
     panicked,
 };
@@ -12,7 +13,6 @@ use crate::{
     secret::{check_fork, forked},
 };
 use std::{
-    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-/// Scopes whose DEK is kept. When there are more, any one of them loses it.
+/// Scopes whose DEK is kept. When there are more, the first one loses it.
 const MOST_SCOPES: usize = 10_000;
 /// How often a caller waits for a DEK that others then use up before it.
 const PATIENCE: usize = 3;
@@ -107,6 +107,17 @@ impl Slot {
         }
     }
 
+    fn is_empty(&self) -> bool {
+        matches!(*self.state(), State::Empty)
+    }
+
+    /// Its next seal asks the table again.
+    fn empty(&self) {
+        let mut state = self.state();
+        let _gone = std::mem::take(&mut *state);
+        drop(state);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -114,13 +125,20 @@ impl Slot {
 
 /// What a flight leaves in its slot, whoever still waits for it: the DEK, or nothing.
 struct Landing {
+    slots: Arc<Slots>,
     slot: Arc<Slot>,
     number: u64,
 }
 
 impl Landing {
+    /// Only a slot that is in the table keeps a DEK: nobody sweeps another.
     fn here(&self, dek: &Arc<SealDek>) {
-        self.settle(State::Here(dek.clone()));
+        let slots = self.slots.by_context();
+        if slots.get(&self.slot.context).is_some_and(|slot| Arc::ptr_eq(slot, &self.slot)) {
+            self.settle(State::Here(dek.clone()));
+        }
+        drop(slots);
+        look_after(&self.slots);
     }
 
     fn settle(&self, to: State) {
@@ -148,15 +166,17 @@ pub(crate) struct Sealer {
     flights: AtomicU64,
 }
 
+type Table = Bounded<EncryptionContext, Arc<Slot>>;
+
 /// The slots of a `Kms`, by context.
 struct Slots {
     rt: Arc<dyn Runtime>,
-    by_context: Mutex<HashMap<EncryptionContext, Arc<Slot>>>,
+    by_context: Mutex<Table>,
     watch: Watch,
 }
 
 impl Slots {
-    fn by_context(&self) -> MutexGuard<'_, HashMap<EncryptionContext, Arc<Slot>>> {
+    fn by_context(&self) -> MutexGuard<'_, Table> {
         self.by_context.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -164,7 +184,11 @@ impl Slots {
 impl Expires for Slots {
     fn sweep(&self, now: Duration) -> Option<Duration> {
         let slots: Vec<_> = self.by_context().values().cloned().collect();
-        slots.iter().filter_map(|slot| slot.sweep(now)).min()
+        let next = slots.iter().filter_map(|slot| slot.sweep(now)).min();
+        drop(slots);
+        // An empty slot that no handle has is of no use.
+        self.by_context().retain(|slot| Arc::strong_count(slot) > 1 || !slot.is_empty());
+        next
     }
 
     fn rt(&self) -> &Arc<dyn Runtime> {
@@ -178,7 +202,11 @@ impl Expires for Slots {
 
 impl Sealer {
     pub(crate) fn new(keks: Arc<Keks>, policy: DekPolicy, rt: Arc<dyn Runtime>) -> Self {
-        let slots = Slots { rt: rt.clone(), by_context: Mutex::default(), watch: Watch::default() };
+        let slots = Slots {
+            rt: rt.clone(),
+            by_context: Mutex::new(Bounded::new(MOST_SCOPES)),
+            watch: Watch::default(),
+        };
         Self { keks, policy, rt, slots: Arc::new(slots), flights: AtomicU64::new(0) }
     }
 
@@ -199,14 +227,12 @@ impl Sealer {
         if let Some(slot) = slots.get(context) {
             return slot.clone();
         }
-        if slots.len() >= MOST_SCOPES
-            && let Some(any) = slots.keys().next().cloned()
-            && let Some(evicted) = slots.remove(&any)
-        {
-            *evicted.state() = State::Empty;
-        }
         let slot = else_this();
-        slots.insert(context.clone(), slot.clone());
+        let evicted = slots.insert(context.clone(), slot.clone());
+        drop(slots);
+        if let Some(evicted) = evicted {
+            evicted.empty();
+        }
         slot
     }
 
@@ -223,9 +249,9 @@ impl Sealer {
     pub(crate) async fn dek(&self, slot: &Arc<Slot>, len: u64) -> Result<Arc<SealDek>> {
         let policy = &self.policy;
         if len <= policy.bytes && policy.messages > 1 && !policy.time.is_zero() {
-            check_fork()?;
-            let slot = &self.in_table(&slot.context, || slot.clone());
             for _ in 0..PATIENCE {
+                check_fork()?;
+                let slot = &self.in_table(&slot.context, || slot.clone());
                 if let Some(dek) = self.warm(slot, len)? {
                     return Ok(dek);
                 }
@@ -254,12 +280,11 @@ impl Sealer {
                 return flight.clone();
             }
             let number = self.flights.fetch_add(1, Ordering::Relaxed);
-            let (fresh, slots) = (self.fresh(&slot.context), self.slots.clone());
-            let landing = Landing { slot: slot.clone(), number };
+            let fresh = self.fresh(&slot.context);
+            let landing = Landing { slots: self.slots.clone(), slot: slot.clone(), number };
             let work = async move {
                 let dek = fresh.await?;
                 landing.here(&dek);
-                look_after(&slots);
                 Ok(dek)
             };
             let (flight, task) = Flight::new(work, || Err(panicked()));

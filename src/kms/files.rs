@@ -128,28 +128,30 @@ impl Scope {
         Ok(Outcome { bytes, damage: header.damage() })
     }
 
-    /// Seals a file into a new one, which appears whole or not at all, readable by its owner
-    /// alone if the first one was. Blocks.
+    /// Seals a file into a new one, which appears whole or not at all, no more open
+    /// to others than the first one. Blocks.
     ///
     /// # Errors
     /// As [`seal_stream`](Self::seal_stream); Io if there is a file `to`.
     pub fn seal_file(&self, aad: Aad<'_>, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Outcome> {
         let from = Source::open(from.as_ref())?;
         let options = from.len.map_or(SealOptions::new(), |n| SealOptions::new().len(n));
-        let mut to = NewFile::create(to.as_ref(), from.private)?;
+        let mut to = NewFile::create(to.as_ref(), false)?;
+        to.restrict_to(&from.about)?;
         let outcome = self.seal_stream(aad, &options, from.file, &mut to)?;
         to.commit(false)?;
         Ok(outcome)
     }
 
-    /// Opens a sealed file into a new one, which appears whole or not at all, readable by its
-    /// owner alone if the first one was. Blocks.
+    /// Opens a sealed file into a new one, which appears whole or not at all, no more
+    /// open to others than the first one. Blocks.
     ///
     /// # Errors
     /// As [`open_stream`](Self::open_stream); Io if there is a file `to`.
     pub fn open_file(&self, aad: Aad<'_>, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Outcome> {
         let from = Source::open(from.as_ref())?;
-        let mut to = NewFile::create(to.as_ref(), from.private)?;
+        let mut to = NewFile::create(to.as_ref(), false)?;
+        to.restrict_to(&from.about)?;
         let outcome = self.open_stream(aad, from.file, &mut to)?;
         to.commit(false)?;
         Ok(outcome)
@@ -158,10 +160,9 @@ impl Scope {
 
 struct Source {
     file: File,
+    about: Metadata,
     /// Of a regular file.
     len: Option<u64>,
-    /// Only its owner may read it.
-    private: bool,
 }
 
 impl Source {
@@ -172,18 +173,8 @@ impl Source {
         if about.is_dir() {
             return Err(Error::misuse(format!("{} is a directory", path.display())));
         }
-        Ok(Self { file, len: about.is_file().then_some(about.len()), private: is_private(&about) })
+        Ok(Self { file, len: about.is_file().then_some(about.len()), about })
     }
-}
-
-#[cfg(unix)]
-fn is_private(about: &Metadata) -> bool {
-    about.is_file() && std::os::unix::fs::MetadataExt::mode(about) & 0o077 == 0
-}
-
-#[cfg(not(unix))]
-fn is_private(_: &Metadata) -> bool {
-    false
 }
 
 /// Everything, 64 KiB at a time: plaintext, so the buffer is wiped.

@@ -6,7 +6,7 @@ use crate::{
     rt::{NewFile, lock_file, real_path, wait},
 };
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Read, Seek, SeekFrom, Write},
     path::Path,
 };
@@ -57,7 +57,7 @@ impl Scope {
         self.check()?;
         let path = &real_path(path.as_ref());
         let what = |e| Error::io(format!("cannot rewrap {}", path.display()), e);
-        let mut file = lock_file(path, OpenOptions::new().read(true).write(true))?;
+        let mut file = lock_file(path)?;
         let header = Header::read(&mut file)?;
         let least = (header.len() + header.suite().least_payload()) as u64;
         if file.metadata().map_err(what)?.len() < least {

@@ -11,7 +11,8 @@ use std::{
 
 /// A file being written that has no name yet, or, where the system has no such files,
 /// another one beside its own. Dropped without [`commit`](Self::commit), it leaves nothing;
-/// on file systems of Linux that have O_TMPFILE not even if the process is killed.
+/// on file systems of Linux that have O_TMPFILE not even if the process is killed, but for
+/// the moment in which it takes the place of another.
 ///
 /// What it replaces loses its name, its owner and its links; its mode is kept where that is
 /// the stricter one.
@@ -46,6 +47,14 @@ impl NewFile {
         Ok(Self { file, temporary, target: target.into() })
     }
 
+    /// Has the file be no more open to others than `like` is.
+    ///
+    /// # Errors
+    /// Io.
+    pub fn restrict_to(&self, like: &fs::Metadata) -> Result<()> {
+        self.narrow(like).map_err(|e| Error::io(format!("cannot write {}", self.target.display()), e))
+    }
+
     /// Syncs, then gives the file its name. With `replace` false it never replaces: if
     /// there is such a file by now, that is an error and this one goes.
     ///
@@ -78,7 +87,9 @@ impl NewFile {
             }
         };
         if replace {
-            self.be_as_private()?;
+            if let Ok(old) = fs::symlink_metadata(&self.target) {
+                self.narrow(&old)?;
+            }
             fs::rename(&temporary, &self.target)?;
         } else {
             rename_new(&temporary, &self.target)?;
@@ -87,22 +98,17 @@ impl NewFile {
         Ok(())
     }
 
-    /// As private as what it is about to replace.
     #[cfg(unix)]
-    fn be_as_private(&self) -> io::Result<()> {
+    fn narrow(&self, like: &fs::Metadata) -> io::Result<()> {
         use std::os::unix::fs::PermissionsExt;
-        let Ok(old) = fs::symlink_metadata(&self.target) else { return Ok(()) };
         let mode = |about: &fs::Metadata| about.permissions().mode() & 0o777;
-        let (old, new) = (mode(&old), mode(&self.file.metadata()?));
-        if old & new == new {
-            Ok(())
-        } else {
-            self.file.set_permissions(fs::Permissions::from_mode(old & new))
-        }
+        let (new, like) = (mode(&self.file.metadata()?), mode(like) & 0o666);
+        let narrowed = fs::Permissions::from_mode(new & like);
+        if new & like == new { Ok(()) } else { self.file.set_permissions(narrowed) }
     }
 
     #[cfg(not(unix))]
-    fn be_as_private(&self) -> io::Result<()> {
+    fn narrow(&self, _: &fs::Metadata) -> io::Result<()> {
         Ok(())
     }
 }
@@ -125,18 +131,30 @@ impl Drop for NewFile {
     }
 }
 
-/// Opens and locks the file at `path` against other writers, until it is dropped.
-pub(crate) fn lock_file(path: &Path, options: &OpenOptions) -> Result<File> {
+/// Opens a file to read and write it, and locks it against other writers until it is
+/// dropped.
+pub(crate) fn lock_file(path: &Path) -> Result<File> {
     let what = |e| Error::io(path.display(), e);
     loop {
-        let file = options.open(path).map_err(what)?;
+        let file = open_at_once(OpenOptions::new().read(true).write(true), path).map_err(what)?;
+        let about = file.metadata().map_err(what)?;
+        if !about.is_file() {
+            return Err(Error::misuse(format!("{} is not a regular file", path.display())));
+        }
         file.lock().map_err(what)?;
         // Whoever had the lock before may have put another file there: that one is to be
         // locked.
-        if is_same(&file.metadata().map_err(what)?, &fs::metadata(path).map_err(what)?) {
+        if is_same(&about, &fs::metadata(path).map_err(what)?) {
             return Ok(file);
         }
     }
+}
+
+/// Opening a fifo would wait for whoever writes it.
+pub(crate) fn open_at_once(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(options, libc::O_NONBLOCK);
+    options.open(path)
 }
 
 #[cfg(unix)]

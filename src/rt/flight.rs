@@ -79,7 +79,9 @@ impl<T: Clone> Future for Flight<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        let shared = self.landing.clone();
+        // Cloned before the lock, and dropped after it: a waker is somebody else's code, and
+        // the last handle of a task runs its destructors.
+        let (shared, waker) = (self.landing.clone(), cx.waker().clone());
         let mut landing = shared.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(value) = &landing.value {
             return Poll::Ready(value.clone());
@@ -88,8 +90,7 @@ impl<T: Clone> Future for Flight<T> {
             landing.next += 1;
             landing.next
         });
-        // Dropped after the lock: the last handle of a task runs its destructors.
-        let _replaced = landing.waiting.insert(seat, cx.waker().clone());
+        let _replaced = landing.waiting.insert(seat, waker);
         drop(landing);
         Poll::Pending
     }

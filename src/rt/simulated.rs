@@ -87,6 +87,7 @@ impl Runtime for Simulated {
         let (me, at) = (self.clone(), self.now().saturating_add(time));
         let mut number = None;
         Box::pin(poll_fn(move |cx| {
+            let waker = cx.waker().clone();
             let mut world = me.world();
             if world.now >= at {
                 return Poll::Ready(());
@@ -95,7 +96,7 @@ impl Runtime for Simulated {
                 world.next += 1;
                 world.next
             });
-            let _replaced = world.sleepers.insert((at, number), cx.waker().clone());
+            let _replaced = world.sleepers.insert((at, number), waker);
             drop(world);
             Poll::Pending
         }))

@@ -129,7 +129,10 @@ pub(crate) enum KeyringCommand {
     Disable(VersionArgs),
     /// Have a version open again
     Enable(VersionArgs),
-    /// Destroy a version for ever: nothing that only it wrapped opens again
+    /// Destroy a disabled version for ever: nothing that only it wrapped opens again
+    ///
+    /// Disable it first, and wait as long as programs that have the keyring open let a DEK
+    /// live (10 minutes unless set): they go on sealing with what it wrapped.
     ///
     /// The key is gone from the file. What lay on the disk before, and every backup, is
     /// yours to destroy.

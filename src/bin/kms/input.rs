@@ -6,7 +6,7 @@ use crate::{
 };
 use indicatif::ProgressBar;
 use std::{
-    fs::File,
+    fs::{File, Metadata},
     io::{self, Read, Seek, SeekFrom, StdinLock},
 };
 
@@ -15,8 +15,8 @@ pub(crate) struct Input {
     from: From,
     /// Of a regular file, when it was opened.
     pub(crate) len: Option<u64>,
-    /// Only its owner may read it: so it shall be with what it becomes.
-    pub(crate) private: bool,
+    /// Of a file: what it becomes is to be no more open to others.
+    pub(crate) about: Option<Metadata>,
     bar: ProgressBar,
 }
 
@@ -29,7 +29,7 @@ impl Input {
     pub(crate) fn open(source: &Source) -> Result<Self, Failure> {
         let bar = ProgressBar::hidden();
         let Source::File(path) = source else {
-            return Ok(Self { from: From::Stdin(io::stdin().lock()), len: None, private: false, bar });
+            return Ok(Self { from: From::Stdin(io::stdin().lock()), len: None, about: None, bar });
         };
         let file = File::open(path).map_err(|e| Failure::io("cannot read", &e))?;
         let about = file.metadata().map_err(|e| Failure::io("cannot read", &e))?;
@@ -37,7 +37,7 @@ impl Input {
             return Err(Failure::usage("is a directory"));
         }
         let len = about.is_file().then_some(about.len());
-        Ok(Self { from: From::File(file), len, private: is_private(&about), bar })
+        Ok(Self { from: From::File(file), len, about: Some(about), bar })
     }
 
     /// Shows how far it was read, if there is somebody to see it.
@@ -114,16 +114,6 @@ impl<R: Read> Read for AtMost<R> {
         self.left = self.left.checked_sub(n as u64).ok_or_else(|| io::Error::other(self.said))?;
         Ok(n)
     }
-}
-
-#[cfg(unix)]
-fn is_private(about: &std::fs::Metadata) -> bool {
-    about.is_file() && std::os::unix::fs::MetadataExt::mode(about) & 0o077 == 0
-}
-
-#[cfg(not(unix))]
-fn is_private(_: &std::fs::Metadata) -> bool {
-    false
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::{
     failure::{Failure, say},
     input::Input,
     keks::{Missing, kms},
-    output::{Manner, Output},
+    output::Output,
     plan::{Job, Outputs, Source, Target, each, jobs},
 };
 use libkms::{Aad, EncryptionContext, Header, Kms, Suite};
@@ -53,8 +53,7 @@ fn open(
     let context = context::choose(args, named, &header)?;
     let told = args.stored_context.then(|| context::told(&context));
     let scope = kms.scope(context);
-    let manner = Manner { force: args.files.force, private: input.private };
-    let mut output = Output::begin(from, to, manner)?;
+    let mut output = Output::begin(from, to, args.files.force, input.about.as_ref())?;
     let aad = Aad::from(args.keys.aad.as_deref().unwrap_or_default());
     let outcome = match (args.range, header.suite()) {
         (None, Suite::OneShot) => {

@@ -5,7 +5,7 @@ use crate::{
 };
 use libkms::NewFile;
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, Metadata, OpenOptions},
     io::{self, StdoutLock, Write},
     path::{Path, PathBuf},
 };
@@ -27,26 +27,23 @@ enum To {
     Nowhere,
 }
 
-/// How a file may come to be.
-#[derive(Clone, Copy)]
-pub(crate) struct Manner {
-    /// Whether it may take the place of another.
-    pub(crate) force: bool,
-    /// Whether only its owner may read it.
-    pub(crate) private: bool,
-}
-
 impl Output {
-    /// Without --force it fails here, before anything was read, where there is such a file.
-    pub(crate) fn begin(from: &Source, target: &Target, manner: Manner) -> Result<Self, Failure> {
+    /// Without --force it fails here, before anything was read, where there is such a file. A
+    /// new one is no more open to others than `like`.
+    pub(crate) fn begin(
+        from: &Source,
+        target: &Target,
+        force: bool,
+        like: Option<&Metadata>,
+    ) -> Result<Self, Failure> {
         let (to, name) = match target {
             Target::Stdout => (To::Stdout(io::stdout().lock()), "standard output".into()),
             Target::Nowhere => (To::Nowhere, String::new()),
-            Target::File(path) => (file(from, path, manner)?, path.display().to_string()),
+            Target::File(path) => (file(from, path, force, like)?, path.display().to_string()),
             Target::Below(path) => {
                 let cannot = |e| Failure::io(&format!("cannot write {}", path.display()), &e);
                 path.parent().map_or(Ok(()), fs::create_dir_all).map_err(cannot)?;
-                (file(from, path, manner)?, path.display().to_string())
+                (file(from, path, force, like)?, path.display().to_string())
             }
         };
         Ok(Self { to, name })
@@ -87,9 +84,12 @@ impl Write for Output {
     }
 }
 
-fn file(from: &Source, path: &Path, manner: Manner) -> Result<To, Failure> {
-    let new =
-        |path: &Path| Ok(To::New { file: NewFile::create(path, manner.private)?, replace: manner.force });
+fn file(from: &Source, path: &Path, force: bool, like: Option<&Metadata>) -> Result<To, Failure> {
+    let new = |path: &Path| {
+        let file = NewFile::create(path, false)?;
+        like.map_or(Ok(()), |like| file.restrict_to(like))?;
+        Ok(To::New { file, replace: force })
+    };
     let cannot = |e| Failure::io(&format!("cannot write {}", path.display()), &e);
     match fs::metadata(path) {
         Err(_) => new(path),
@@ -97,9 +97,7 @@ fn file(from: &Source, path: &Path, manner: Manner) -> Result<To, Failure> {
         Ok(about) if !about.is_file() => {
             Ok(To::There(OpenOptions::new().write(true).open(path).map_err(cannot)?))
         }
-        Ok(_) if !manner.force => {
-            Err(Failure::failed(&format!("{} exists: --force overwrites it", path.display())))
-        }
+        Ok(_) if !force => Err(Failure::failed(&format!("{} exists: --force overwrites it", path.display()))),
         Ok(_) => {
             // Through a symbolic link, which stays one.
             let path = real(path);

@@ -4,7 +4,7 @@ use crate::{
     failure::Failure,
     input::Input,
     keks::{Missing, kms},
-    output::{Manner, Output},
+    output::Output,
     plan::{Outputs, Source, Target, each, jobs},
 };
 use libkms::{Aad, Copies, EncryptionContext, Scope, SealOptions};
@@ -28,8 +28,7 @@ fn seal(scope: &Scope, args: &SealArgs, from: &Source, to: &Target) -> Result<()
         Some(_) => options = options.copies(Copies::Two),
         None => {}
     }
-    let manner = Manner { force: args.files.force, private: input.private };
-    let mut output = Output::begin(from, to, manner)?;
+    let mut output = Output::begin(from, to, args.files.force, input.about.as_ref())?;
     let aad = Aad::from(args.keys.aad.as_deref().unwrap_or_default());
     scope.seal_stream(aad, &options, input.whole(), &mut output)?;
     output.finish()

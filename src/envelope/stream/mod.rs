@@ -26,6 +26,7 @@ pub use seek::SeekReader;
 pub use write::{OpenWriter, SealWriter};
 
 use crate::crypto::{self, CHUNK_TAG as TAG, STREAM_HEAD as HEAD};
+use zeroize::Zeroizing;
 
 /// Bytes of plaintext in every chunk but the last, which is shorter.
 pub const CHUNK: usize = crypto::CHUNK;
@@ -36,8 +37,15 @@ const SEALED_CHUNK: usize = CHUNK + TAG;
 /// What the adapters over std::io hold at once.
 const BATCH: usize = 4 * SEALED_CHUNK;
 
-/// What may come out for a batch: a chunk begun before, and tags.
-const MOST_OUT: usize = BATCH + 2 * SEALED_CHUNK;
+/// Empties a buffer and gives it room for what `n` bytes pushed may bring out, with a chunk
+/// begun before. Not by growing, which leaves a copy behind: what it held is wiped.
+fn make_room(buffer: &mut Zeroizing<Vec<u8>>, n: usize) -> &mut Vec<u8> {
+    buffer.clear();
+    if buffer.capacity() < n + SEALED_CHUNK + 5 * TAG {
+        *buffer = Zeroizing::new(Vec::with_capacity(n + SEALED_CHUNK + 5 * TAG));
+    }
+    buffer
+}
 
 /// Bytes to fetch first from a remote object: header copies, salt and commitment of nearly
 /// every file with two copies. [`Header::prefix_len`](crate::Header::prefix_len) tells

@@ -1,5 +1,5 @@
 //! Streams as `Read`.
-use super::{BATCH, CHUNK, MOST_OUT, OpenStream, Sealing};
+use super::{BATCH, CHUNK, OpenStream, Sealing, make_room};
 use std::{
     io::{self, Read},
     sync::Arc,
@@ -21,7 +21,7 @@ pub struct OpenReader<R> {
 impl<R: Read> OpenReader<R> {
     pub(super) fn new(stream: OpenStream, ahead: Arc<[u8]>, inner: R) -> Self {
         let (ahead, sealed) = (io::Cursor::new(ahead), vec![0; BATCH]);
-        Self { stream, ahead, inner, sealed, plain: Ready::new() }
+        Self { stream, ahead, inner, sealed, plain: Ready::default() }
     }
 }
 
@@ -32,7 +32,7 @@ impl<R: Read> Read for OpenReader<R> {
                 0 => self.inner.read(&mut self.sealed)?,
                 n => n,
             };
-            let out = self.plain.refill();
+            let out = self.plain.refill(n);
             if n == 0 {
                 self.stream.finish_mut(out)?;
                 self.plain.ended = true;
@@ -54,7 +54,7 @@ pub struct SealReader<R> {
 
 impl<R: Read> SealReader<R> {
     pub(super) fn new(sealing: Sealing, inner: R) -> Self {
-        Self { sealing, inner, plain: Zeroizing::new(vec![0; 4 * CHUNK]), sealed: Ready::new() }
+        Self { sealing, inner, plain: Zeroizing::new(vec![0; 4 * CHUNK]), sealed: Ready::default() }
     }
 }
 
@@ -62,7 +62,7 @@ impl<R: Read> Read for SealReader<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         while self.sealed.is_empty() && !self.sealed.ended && !buf.is_empty() {
             let n = self.inner.read(&mut self.plain)?;
-            let out = self.sealed.refill();
+            let out = self.sealed.refill(n);
             if n == 0 {
                 self.sealing.finish_mut(out)?;
                 self.sealed.ended = true;
@@ -75,6 +75,7 @@ impl<R: Read> Read for SealReader<R> {
 }
 
 /// Bytes made and not yet taken.
+#[derive(Default)]
 struct Ready {
     bytes: Zeroizing<Vec<u8>>,
     taken: usize,
@@ -82,20 +83,14 @@ struct Ready {
 }
 
 impl Ready {
-    /// With room for all that one batch gives: a vector that grows leaves a copy behind.
-    fn new() -> Self {
-        Self { bytes: Zeroizing::new(Vec::with_capacity(MOST_OUT)), taken: 0, ended: false }
-    }
-
     fn is_empty(&self) -> bool {
         self.taken == self.bytes.len()
     }
 
-    /// The emptied buffer, to be filled.
-    fn refill(&mut self) -> &mut Vec<u8> {
-        self.bytes.clear();
+    /// The emptied buffer, for what `n` bytes bring out.
+    fn refill(&mut self, n: usize) -> &mut Vec<u8> {
         self.taken = 0;
-        &mut self.bytes
+        make_room(&mut self.bytes, n)
     }
 
     fn give(&mut self, buf: &mut [u8]) -> usize {

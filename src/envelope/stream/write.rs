@@ -1,5 +1,5 @@
 //! Streams as `Write`.
-use super::{BATCH, MOST_OUT, OpenStream, Sealing};
+use super::{BATCH, OpenStream, Sealing, make_room};
 use crate::Error;
 use std::io::{self, Write};
 use zeroize::Zeroizing;
@@ -22,7 +22,7 @@ impl<W: Write> SealWriter<W> {
     /// # Errors
     /// Those of `inner` and of [`Sealing::finish`].
     pub fn finish(mut self) -> io::Result<W> {
-        self.pipe.pass(|out| self.sealing.finish_mut(out))?;
+        self.pipe.pass(0, |out| self.sealing.finish_mut(out))?;
         self.pipe.into_inner()
     }
 }
@@ -30,7 +30,7 @@ impl<W: Write> SealWriter<W> {
 impl<W: Write> Write for SealWriter<W> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         let now = &buf[..buf.len().min(BATCH)];
-        self.pipe.pass(|out| self.sealing.push(now, out))?;
+        self.pipe.pass(now.len(), |out| self.sealing.push(now, out))?;
         Ok(now.len())
     }
 
@@ -58,7 +58,7 @@ impl<W: Write> OpenWriter<W> {
     /// # Errors
     /// Those of `inner` and of [`OpenStream::finish`].
     pub fn finish(mut self) -> io::Result<W> {
-        self.pipe.pass(|out| self.stream.finish_mut(out))?;
+        self.pipe.pass(0, |out| self.stream.finish_mut(out))?;
         self.pipe.into_inner()
     }
 }
@@ -66,7 +66,7 @@ impl<W: Write> OpenWriter<W> {
 impl<W: Write> Write for OpenWriter<W> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         let now = &buf[..buf.len().min(BATCH)];
-        self.pipe.pass(|out| self.stream.push(now, out))?;
+        self.pipe.pass(now.len(), |out| self.stream.push(now, out))?;
         Ok(now.len())
     }
 
@@ -85,16 +85,15 @@ struct Pipe<W> {
 
 impl<W: Write> Pipe<W> {
     fn new(inner: W) -> Self {
-        Self { inner, out: Zeroizing::new(Vec::with_capacity(MOST_OUT)), broken: false }
+        Self { inner, out: Zeroizing::default(), broken: false }
     }
 
-    /// Writes what `make` appends.
-    fn pass(&mut self, make: impl FnOnce(&mut Vec<u8>) -> crate::Result<()>) -> io::Result<()> {
+    /// Writes what `make` appends for `n` bytes.
+    fn pass(&mut self, n: usize, make: impl FnOnce(&mut Vec<u8>) -> crate::Result<()>) -> io::Result<()> {
         if self.broken {
             return Err(Error::misuse("an earlier write failed: this stream cannot go on").into());
         }
-        self.out.clear();
-        make(&mut self.out)?;
+        make(make_room(&mut self.out, n))?;
         self.inner.write_all(&self.out).inspect_err(|_| self.broken = true)
     }
 

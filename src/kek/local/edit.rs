@@ -1,13 +1,17 @@
 //! The life of keys: added, rotated, disabled, enabled, destroyed.
 use super::{
     file::{Key, KeyState, KeyVersion, MAX_VERSION, check_name, parse, write},
-    read::read,
+    read::{MAX_FILE, read},
 };
 use crate::{
     Error, KeyId, Result,
-    rt::{NewFile, lock_file, real_path},
+    rt::{NewFile, lock_file},
 };
-use std::{fs::OpenOptions, io::Write, path::PathBuf};
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 /// A keyring file, to be looked at and changed.
 ///
@@ -62,7 +66,7 @@ impl KeyringFile {
             primary: k.primary,
             versions: k.versions.iter().map(version).collect(),
         };
-        Ok(self.parse()?.iter().map(info).collect())
+        Ok(parse_file(&self.path)?.iter().map(info).collect())
     }
 
     /// Adds a key, in its first version.
@@ -123,34 +127,48 @@ impl KeyringFile {
         })
     }
 
-    /// Destroys a version's key. Nothing that only it wrapped opens ever again.
+    /// Destroys the key of a version that is disabled. Nothing that only it wrapped opens
+    /// ever again.
+    ///
+    /// Disable it first, and wait: programs that have the keyring open go on sealing with
+    /// DEKs that it wrapped for as long as their policy lets a DEK live, 10 minutes unless
+    /// set. While it is disabled, all of that can be had back.
     ///
     /// # Errors
-    /// As [`disable`](Self::disable).
+    /// As [`disable`](Self::disable); Misuse too if it is not disabled.
     pub fn destroy(&self, name: &str, version: u32) -> Result<()> {
         self.change(|keys| {
-            not_primary(find(keys, name)?, version)?.destroy();
+            let version = not_primary(find(keys, name)?, version)?;
+            if version.state != KeyState::Disabled {
+                let said = format!("{name}/{} is enabled: disable it first, and wait", version.version);
+                return Err(Error::misuse(said));
+            }
+            version.destroy();
             Ok(())
         })
     }
 
-    fn parse(&self) -> Result<Vec<Key>> {
-        let named = |e: Error| Error::new(e.kind(), format!("keyring {}: {e}", self.path.display()));
-        parse(&read(&self.path)?.text).map_err(named)
-    }
-
     /// Reads, changes and replaces the file while no other writer can.
     fn change<T>(&self, change: impl FnOnce(&mut Vec<Key>) -> Result<T>) -> Result<T> {
-        let _lock = lock_file(&self.path, OpenOptions::new().read(true))?;
-        let mut keys = self.parse()?;
+        // Once: a link that is turned meanwhile must not have one file read, another replaced.
+        let path = &fs::canonicalize(&self.path).map_err(|e| Error::io(self.path.display(), e))?;
+        let _lock = lock_file(path)?;
+        let mut keys = parse_file(path)?;
         let outcome = change(&mut keys)?;
-        let path = real_path(&self.path);
-        let mut file = NewFile::create(&path, true)?;
-        let what = |e| Error::io(format!("cannot write {}", path.display()), e);
-        file.write_all(&write(&keys)?).map_err(what)?;
+        let text = write(&keys)?;
+        if text.len() as u64 > MAX_FILE {
+            return Err(Error::limit(format!("keyring {}: longer than 16 MiB", path.display())));
+        }
+        let mut file = NewFile::create(path, true)?;
+        file.write_all(&text).map_err(|e| Error::io(format!("cannot write {}", path.display()), e))?;
         file.commit(true)?;
         Ok(outcome)
     }
+}
+
+fn parse_file(path: &Path) -> Result<Vec<Key>> {
+    let named = |e: Error| Error::new(e.kind(), format!("keyring {}: {e}", path.display()));
+    parse(&read(path)?.text).map_err(named)
 }
 
 fn find<'a>(keys: &'a mut [Key], name: &str) -> Result<&'a mut Key> {

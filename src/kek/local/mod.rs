@@ -123,16 +123,24 @@ impl Keyring {
     fn key(&self) -> Result<Arc<Versions>> {
         // First: in a child, another thread of the parent may hold the lock for ever.
         check_fork()?;
+        let (known, stamp) = {
+            let state = self.state();
+            (state.key.clone(), state.stamp)
+        };
+        let Some(path) = &self.path else { return Ok(known) };
+        let now = Stamp::now(path);
+        if now.is_none() || now == stamp {
+            return Ok(known);
+        }
+        // Read without the lock: others go on with what is known.
+        let read = read(path).and_then(|f| Ok((Versions::parse(&f.text, &self.name)?, f.stamp)));
         let mut state = self.state();
-        if let Some(path) = &self.path
-            && let Some(now) = Stamp::now(path)
-            && state.stamp != Some(now)
-        {
-            // Looked at once: a file that is wrong is not read again for every wrap.
-            state.stamp = Some(now);
-            if let Ok(key) = read(path).and_then(|file| Versions::parse(&file.text, &self.name)) {
-                state.key = Arc::new(key);
-            }
+        match read {
+            Ok((key, stamp)) => (state.key, state.stamp) = (Arc::new(key), Some(stamp)),
+            // A file that is wrong is not read again for every wrap; one that could not be
+            // read this time is.
+            Err(e) if matches!(e.kind(), ErrorKind::Malformed | ErrorKind::Misuse) => state.stamp = now,
+            Err(_) => {}
         }
         Ok(state.key.clone())
     }

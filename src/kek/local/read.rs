@@ -1,14 +1,14 @@
 //! Reading a keyring file, and telling whether it is another one now.
-use crate::{Error, Result};
+use crate::{Error, Result, rt::open_at_once};
 use std::{
-    fs::{self, File, Metadata},
+    fs::{self, Metadata, OpenOptions},
     io::Read,
     path::Path,
 };
 use zeroize::Zeroizing;
 
 /// No keyring is longer: some 100,000 versions.
-const MAX_FILE: u64 = 16 << 20;
+pub(super) const MAX_FILE: u64 = 16 << 20;
 
 /// A file's text, and which file it was.
 pub(super) struct Text {
@@ -43,12 +43,11 @@ impl Stamp {
 /// Reads a keyring file that is nobody else's business.
 pub(super) fn read(path: &Path) -> Result<Text> {
     let what = |e| Error::io(format!("keyring {}", path.display()), e);
-    // Opening a fifo waits for whoever writes it.
-    if !fs::metadata(path).map_err(what)?.is_file() {
+    let mut file = open_at_once(OpenOptions::new().read(true), path).map_err(what)?;
+    let about = file.metadata().map_err(what)?;
+    if !about.is_file() {
         return Err(Error::misuse(format!("keyring {}: not a regular file", path.display())));
     }
-    let mut file = File::open(path).map_err(what)?;
-    let about = file.metadata().map_err(what)?;
     private(&about, path)?;
     if about.len() > MAX_FILE {
         return Err(Error::limit(format!("keyring {}: longer than 16 MiB", path.display())));
