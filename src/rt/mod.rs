@@ -14,7 +14,9 @@ pub use wait::{Wait, wait};
 
 pub(crate) use background::Background;
 pub use file::NewFile;
-pub(crate) use file::{lock_file, open_at_once, real_path};
+#[cfg(feature = "local")]
+pub(crate) use file::open_at_once;
+pub(crate) use file::{lock_file, real_path};
 pub(crate) use flight::{Flight, launch};
 
 use std::{
