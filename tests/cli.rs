@@ -165,6 +165,46 @@ fn keys_live_and_die() {
 }
 
 #[test]
+fn files_get_other_keks() {
+    let home = Home::with_ring("rewrap");
+    for (name, options) in [("a", "--copies 2 --context p=q"), ("b", "--copies 1 --context p=q"), ("c", "")] {
+        home.write(name, name.repeat(100).as_bytes());
+        home.done(&format!("seal {name} {KEK} {options}"));
+    }
+    let key = |name: &str| home.inspect(name)["recipients"].to_string();
+    let report = |command: &str| home.done(command).text().to_owned();
+    assert_eq!(
+        report(&format!("rewrap a.kms b.kms --context p=q {KEK}")),
+        "0 rewrapped, 2 current, 0 failed\n"
+    );
+    home.done("keyring rotate ring --key k");
+    // The context of two must be named; of the third one there is none.
+    let ran = home.fails(8, &format!("rewrap -r . {KEK}"));
+    assert_eq!(ran.text(), "1 rewrapped, 0 current, 2 failed\n");
+    assert!(ran.err.contains("--context p=q"), "{}", ran.err);
+    assert_eq!(report(&format!("rewrap -r . --stored-context {KEK}")), "2 rewrapped, 1 current, 0 failed\n");
+    for name in ["a", "b", "c"] {
+        assert!(key(&format!("{name}.kms")).contains("k/2"));
+        let opened = home.done(&format!("open {name}.kms -o - --stored-context {KEK}")).out;
+        assert_eq!(opened, name.repeat(100).as_bytes());
+    }
+    // Another KEK, and the old one only opens: the recipients are exactly the --kek ones.
+    home.done("keyring create other --key o");
+    let both = "--kek local:other#o --opens-with local:ring#k";
+    assert_eq!(report(&format!("rewrap c.kms {both}")), "1 rewrapped, 0 current, 0 failed\n");
+    home.fails(5, &format!("open c.kms -o - {KEK}"));
+    home.done("open c.kms -o - --kek local:other#o");
+    // What cannot be: a wrong key, no envelope, nothing there, no permission to write.
+    home.fails(5, &format!("rewrap c.kms {KEK}"));
+    home.write("junk.kms", b"junk");
+    home.fails(4, &format!("rewrap junk.kms {KEK}"));
+    home.fails(1, &format!("rewrap missing.kms {KEK}"));
+    home.fails(2, "rewrap");
+    home.fails(2, &format!("rewrap c.kms --opens-with local:other#o {KEK} --aad x"));
+    assert_eq!(home.read("junk.kms"), b"junk");
+}
+
+#[test]
 fn keyrings() {
     let home = Home::new("keyrings");
     let ran = home.done("keyring create ring --key k");

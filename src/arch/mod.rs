@@ -7,6 +7,7 @@ mod clock;
 mod entropy;
 mod link;
 mod portable;
+#[cfg(all(unix, feature = "local"))]
 mod user;
 
 pub(crate) use clock::since_boot;

@@ -36,6 +36,7 @@ impl Args {
 pub(crate) enum Command {
     Seal(SealArgs),
     Open(OpenArgs),
+    Rewrap(RewrapArgs),
     Inspect(InspectArgs),
     Keyring(KeyringArgs),
 }
@@ -51,6 +52,9 @@ pub(crate) struct SealArgs {
     pub(crate) files: Files,
     #[command(flatten)]
     pub(crate) keys: Keys,
+    /// Additional authenticated data: bound to the file, not stored [default: empty]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) aad: Option<String>,
     /// How often the header stands in a file: twice outlives damage to one, and leaves room
     /// for a change of keys in place [default: 2 for 1 MiB and more, or where the length is
     /// not known]
@@ -69,6 +73,9 @@ pub(crate) struct OpenArgs {
     pub(crate) files: Files,
     #[command(flatten)]
     pub(crate) keys: Keys,
+    /// Additional authenticated data: bound to the file, not stored [default: empty]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) aad: Option<String>,
     /// Write only these bytes of the plaintext of one FILE, to standard output unless -o:
     /// half-open, `A..` to the end, `..B` from the start
     #[arg(long, value_name = "A..B", value_parser = range, conflicts_with_all = ["recursive", "verify"])]
@@ -78,6 +85,29 @@ pub(crate) struct OpenArgs {
     pub(crate) verify: bool,
     /// Open with the context that the file stores, and tell which it was. Whoever wrote the
     /// file chose it
+    #[arg(long, conflicts_with = "context")]
+    pub(crate) stored_context: bool,
+}
+
+/// Put sealed files under other KEKs: the payload keeps every byte
+///
+/// Afterwards the recipients are exactly the --kek ones. With two header copies this is done
+/// in place, safe against a crash, whatever the size of the file; else a new file takes the
+/// place of the old one. A header copy that is lost is mended. Files that need nothing are
+/// left alone, so a run that was interrupted is simply run again. Who could open a file
+/// before still can with an old copy of its header.
+#[derive(clap::Args)]
+#[command(after_long_help = EXIT_CODES)]
+pub(crate) struct RewrapArgs {
+    /// Sealed files
+    #[arg(value_name = "FILE", required_unless_present = "recursive")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Every regular file below DIR that ends in .kms; symbolic links are not followed
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) recursive: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) keys: Keys,
+    /// Take the context that each file stores. Whoever wrote the file chose it
     #[arg(long, conflicts_with = "context")]
     pub(crate) stored_context: bool,
 }
@@ -207,9 +237,6 @@ pub(crate) struct Keys {
     /// A pair of the encryption context. Not secret
     #[arg(long, value_name = "k=v", value_parser = pair, allow_hyphen_values = true)]
     pub(crate) context: Vec<(String, String)>,
-    /// Additional authenticated data: bound to the file, not stored [default: empty]
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
-    pub(crate) aad: Option<String>,
 }
 
 impl Keys {

@@ -1,6 +1,5 @@
 //! Which encryption context a file is opened with.
 use crate::{
-    args::OpenArgs,
     failure::Failure,
     text::{shell_word, visible},
 };
@@ -9,14 +8,14 @@ use libkms::{EncryptionContext, Header};
 /// The context that was named; with --stored-context, the one in the file. A stored one is
 /// not taken unasked: whoever wrote the file chose it.
 pub(crate) fn choose(
-    args: &OpenArgs,
+    take_stored: bool,
     named: &EncryptionContext,
     header: &Header,
 ) -> Result<EncryptionContext, Failure> {
     let stored = header.stored_context();
     match stored {
-        Some(stored) if args.stored_context => Ok(stored.clone()),
-        None if args.stored_context => Err(Failure::context(
+        Some(stored) if take_stored => Ok(stored.clone()),
+        None if take_stored => Err(Failure::context(
             "it stores no context: name the one it was sealed with, --context k=v".into(),
         )),
         Some(stored) if named.is_empty() && !stored.is_empty() => Err(Failure::context(asked_for(stored))),

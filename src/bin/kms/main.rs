@@ -11,6 +11,7 @@ mod open;
 mod output;
 mod plan;
 mod progress;
+mod rewrap;
 mod seal;
 mod text;
 mod tree;
@@ -31,6 +32,7 @@ fn run() -> Result<ExitCode, Failure> {
     match Args::read()?.command {
         Command::Seal(args) => seal::run(&args),
         Command::Open(args) => open::run(&args),
+        Command::Rewrap(args) => rewrap::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Keyring(args) => keyring::run(args),
     }

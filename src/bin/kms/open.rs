@@ -50,11 +50,11 @@ fn open(
         return Err(Failure::usage("--range needs a file in which one can seek"));
     }
     let header = Header::read(&mut input)?;
-    let context = context::choose(args, named, &header)?;
+    let context = context::choose(args.stored_context, named, &header)?;
     let told = args.stored_context.then(|| context::told(&context));
     let scope = kms.scope(context);
     let mut output = Output::begin(from, to, args.files.force, input.about.as_ref())?;
-    let aad = Aad::from(args.keys.aad.as_deref().unwrap_or_default());
+    let aad = Aad::from(args.aad.as_deref().unwrap_or_default());
     let outcome = match (args.range, header.suite()) {
         (None, Suite::OneShot) => {
             let payload = input.at_most(MOST_ONE_SHOT, TOO_LONG)?;

@@ -119,7 +119,8 @@ impl Source {
     }
 }
 
-const SUFFIX: &str = ".kms";
+/// What sealed files are called.
+pub(crate) const SUFFIX: &str = ".kms";
 
 /// Where outputs go.
 enum Place {

@@ -29,7 +29,7 @@ fn seal(scope: &Scope, args: &SealArgs, from: &Source, to: &Target) -> Result<()
         None => {}
     }
     let mut output = Output::begin(from, to, args.files.force, input.about.as_ref())?;
-    let aad = Aad::from(args.keys.aad.as_deref().unwrap_or_default());
+    let aad = Aad::from(args.aad.as_deref().unwrap_or_default());
     scope.seal_stream(aad, &options, input.whole(), &mut output)?;
     output.finish()
 }
