@@ -245,6 +245,8 @@ fn f34_the_vector_registers_are_wiped() {
         }
         r
     };
+    // What moved a tag, or cleared a buffer, may show.
+    const FEW: usize = 3;
     let noise = |r: &[[u8; 16]; 16]| r.iter().filter(|r| r.iter().filter(|b| **b != 0).count() > 12).count();
     // A cipher of the same crates, called without the library, leaves round keys there.
     let bare = registers(&|| {
@@ -257,13 +259,13 @@ fn f34_the_vector_registers_are_wiped() {
     for _ in 0..3 {
         scope.seal_into(Aad::empty(), &[7; 300], &mut out).wait().unwrap();
         let sealed = registers(&|| ());
-        assert!(noise(&sealed) <= 1, "{sealed:x?}");
+        assert!(noise(&sealed) <= FEW, "{sealed:x?}");
         out.clear();
         scope.open_into(Aad::empty(), &sealed_again(&scope), &mut back).wait().unwrap();
         let opened = registers(&|| ());
-        assert!(noise(&opened) <= 1, "{opened:x?}");
+        assert!(noise(&opened) <= FEW, "{opened:x?}");
     }
-    assert!(noise(&bare) > 1 || !std::is_x86_feature_detected!("aes"), "the check can fail: {bare:x?}");
+    assert!(noise(&bare) > 2 * FEW || !std::is_x86_feature_detected!("aes"), "the check can fail: {bare:x?}");
 }
 
 #[cfg(target_arch = "x86_64")]
