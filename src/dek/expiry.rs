@@ -27,9 +27,8 @@ pub(super) struct Watch(AtomicBool);
 /// when nothing is left.
 pub(super) fn look_after<T: Expires>(keeper: &Arc<T>) {
     if !keeper.watch().0.swap(true, Ordering::AcqRel) {
-        let rt = keeper.rt().clone();
-        let sleep = rt.clone();
-        rt.spawn(Box::pin(look(Arc::downgrade(keeper), sleep)));
+        let rt = keeper.rt();
+        rt.spawn(Box::pin(look(Arc::downgrade(keeper), rt.clone())));
     }
 }
 

@@ -4,7 +4,6 @@ use crate::{
     envelope::{DerivedKeys, HeaderCopy},
     kek::{Kek, Role},
 };
-
 use std::sync::Arc;
 
 /// The KEKs of one `Kms`, in the order they were given.
@@ -151,7 +150,10 @@ fn none_held(attempts: Vec<Attempt>) -> Error {
         Some(kind) => {
             let retry = attempts.iter().filter_map(|a| a.error.retry_after()).min();
             let error = Error::new(kind, "no KEK opened this").with_attempts(attempts);
-            retry.map_or(error.clone(), |time| error.with_retry_after(time))
+            match retry {
+                Some(time) => error.with_retry_after(time),
+                None => error,
+            }
         }
     }
 }

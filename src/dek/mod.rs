@@ -8,18 +8,10 @@ mod policy;
 mod rewrapping;
 mod sealing;
 
-pub use policy::{DekPolicy, OutagePolicy};
-
 pub use keks::Freshness;
+pub use policy::{DekPolicy, OutagePolicy};
 
 pub(crate) use keks::Keks;
 pub(crate) use opening::{OpenDek, Opener, Unlocked};
 pub(crate) use rewrapping::Rewrapper;
 pub(crate) use sealing::{SealDek, Sealer, Slot};
-
-use crate::{Error, ErrorKind};
-
-/// What a flight gives when the backend panicked.
-fn panicked() -> Error {
-    Error::new(ErrorKind::BadReply, "a backend panicked; one that needs an async runtime must bring its own")
-}

@@ -4,12 +4,12 @@ use super::{
     bounded::Bounded,
     expiry::{Expires, Watch, look_after},
     keks::{Freshness, Unwrapped},
-    panicked,
 };
 use crate::{
     EncryptionContext, Error, Header, KeyId, Recipient, Result, Suite,
     crypto::Xaes256Gcm,
     envelope::{DerivedKeys, HeaderCopy, PayloadKey},
+    kek::panicked,
     rt::{BoxFuture, Flight, Runtime, launch},
     secret::check_fork,
 };
@@ -103,7 +103,7 @@ impl Opener {
         if let Some(dek) = inner.remembered(header, context) {
             return inner.warm(&dek, header, context);
         }
-        let id = (header.tries().iter().flat_map(HeaderCopy::bytes).copied().collect(), context.clone());
+        let id = (header.tried_bytes(), context.clone());
         let dek = match inner.join(id, header, context) {
             Joined::Landed(dek) => dek,
             Joined::Flying(flight) => flight.await?,

@@ -37,7 +37,7 @@ impl Rewrapper {
         context: &EncryptionContext,
     ) -> Result<Option<Arc<HeaderCopy>>> {
         check_fork()?;
-        let id = (header.tries().iter().flat_map(HeaderCopy::bytes).copied().collect(), context.clone());
+        let id = (header.tried_bytes(), context.clone());
         let known = self.done().get(&id).cloned();
         if let Some(known) = known.filter(|h| self.keks.freshness(h) == Freshness::Current) {
             return Ok(Some(known));

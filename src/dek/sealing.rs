@@ -3,12 +3,12 @@ use super::{
     DekPolicy, Keks,
     bounded::Bounded,
     expiry::{Expires, Watch, look_after},
-    panicked,
 };
 use crate::{
     Copies, Dek, EncryptionContext, Recipient, Result, Suite,
     crypto::Xaes256Gcm,
     envelope::{DerivedKeys, HeaderCopy, Plan},
+    kek::panicked,
     rt::{Flight, Runtime, launch},
     secret::{check_fork, forked},
 };

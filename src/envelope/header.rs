@@ -40,8 +40,16 @@ impl Suite {
 
     pub(super) const CHUNKED_LEAST: usize = 72;
 
+    /// Malformed if no payload is as short as this.
+    pub(crate) fn check_payload(self, len: u64) -> Result<()> {
+        if len < self.least_payload() as u64 {
+            return Err(Error::malformed("payload: below its suite's minimum"));
+        }
+        Ok(())
+    }
+
     /// The shortest payload there is.
-    pub(crate) fn least_payload(self) -> usize {
+    pub(super) fn least_payload(self) -> usize {
         match self {
             Self::OneShot => 40,
             Self::Chunked => Self::CHUNKED_LEAST,

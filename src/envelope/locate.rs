@@ -144,6 +144,11 @@ impl Header {
         &self.copies
     }
 
+    /// The bytes of those copies: what tells one header from another.
+    pub(crate) fn tried_bytes(&self) -> Vec<u8> {
+        self.copies.iter().flat_map(HeaderCopy::bytes).copied().collect()
+    }
+
     fn first(&self) -> &HeaderCopy {
         &self.copies[0]
     }

@@ -34,9 +34,7 @@ impl<'a> Reference<'a> {
         }
         let suite = Suite::parse(p.byte("suite")?)?;
         let commitment = p.array("commitment")?;
-        if p.0.len() < suite.least_payload() {
-            return Err(Error::malformed("payload: below its suite's minimum"));
-        }
+        suite.check_payload(p.0.len() as u64)?;
         Ok(Self { suite, commitment, payload: p.0 })
     }
 

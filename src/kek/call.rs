@@ -133,14 +133,19 @@ impl Kek {
         let mut call = pin!(call);
         let call = poll_fn(|cx| {
             let poll = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)));
-            poll.unwrap_or_else(|_| {
-                let said = "the backend panicked; one that needs an async runtime must bring its own";
-                Poll::Ready(Err(Error::new(ErrorKind::BadReply, said)))
-            })
+            poll.unwrap_or_else(|_| Poll::Ready(Err(panicked())))
         });
         unless(self.rt.sleep(self.timeout), call).await.unwrap_or_else(|| {
             let said = format!("{}: no answer within {:?}", self.scheme(), self.timeout);
             Err(Error::new(ErrorKind::Unavailable, said))
         })
     }
+}
+
+/// What a caller gets when a backend panicked.
+pub(crate) fn panicked() -> Error {
+    Error::new(
+        ErrorKind::BadReply,
+        "the backend panicked; one that needs an async runtime must bring its own",
+    )
 }

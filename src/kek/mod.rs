@@ -25,7 +25,7 @@ pub use mock::{Fault, Mock};
 pub use schemes::{Schemes, from_uri};
 pub use uri::KeyUri;
 
-pub(crate) use call::{Kek, Role};
+pub(crate) use call::{Kek, Role, panicked};
 
 use crate::{Dek, EncryptionContext, KeyId, Result, WrappedDek};
 use std::sync::Arc;

@@ -75,6 +75,7 @@ impl Scope {
             if sealed.len() as u64 > MOST_ONE_SHOT {
                 return Err(Error::limit("a payload of suite 1 above 64 GiB"));
             }
+            header.suite().check_payload(sealed.len() as u64)?;
             let mut plaintext = Zeroizing::new(Vec::new());
             open_payload(&unlocked.dek, header, aad, &sealed, &mut plaintext)?;
             to.write_all(&plaintext)?;

@@ -25,9 +25,7 @@ impl Scope {
     pub async fn rewrap(&self, sealed: &[u8]) -> Result<Option<Vec<u8>>> {
         let header = Header::parse(sealed)?;
         let payload = &sealed[header.len()..];
-        if payload.len() < header.suite().least_payload() {
-            return Err(Error::malformed("payload: below its suite's minimum"));
-        }
+        header.suite().check_payload(payload.len() as u64)?;
         Ok(self.rewrap_header_of(&header).await?.map(|new| [&new, payload].concat()))
     }
 
@@ -59,10 +57,8 @@ impl Scope {
         let what = |e| Error::io(format!("cannot rewrap {}", path.display()), e);
         let mut file = lock_file(path)?;
         let header = Header::read(&mut file)?;
-        let least = (header.len() + header.suite().least_payload()) as u64;
-        if file.metadata().map_err(what)?.len() < least {
-            return Err(Error::malformed("payload: below its suite's minimum"));
-        }
+        let len = file.metadata().map_err(what)?.len();
+        header.suite().check_payload(len.saturating_sub(header.len() as u64))?;
         let Some((new, keys)) = wait(self.kms.0.rewrapper.rewrap_anew(&header, &self.context))? else {
             return Ok(false);
         };

@@ -155,9 +155,7 @@ impl Scope {
     async fn open_to(&self, aad: Aad<'_>, sealed: &[u8], out: &mut Vec<u8>) -> Result<Unlocked> {
         let header = Header::parse(sealed)?;
         let payload = &sealed[header.len()..];
-        if payload.len() < header.suite().least_payload() {
-            return Err(short());
-        }
+        header.suite().check_payload(payload.len() as u64)?;
         let unlocked = self.unlock(&header).await?;
         open_payload(&unlocked.dek, &header, aad, payload, out)?;
         Ok(unlocked)
@@ -194,10 +192,6 @@ impl Scope {
     }
 }
 
-fn short() -> Error {
-    Error::malformed("payload: below its suite's minimum")
-}
-
 /// Appends the plaintext; nothing on failure.
 pub(super) fn open_payload(
     dek: &OpenDek,
@@ -206,9 +200,6 @@ pub(super) fn open_payload(
     payload: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<()> {
-    if payload.len() < header.suite().least_payload() {
-        return Err(short());
-    }
     match header.suite() {
         Suite::OneShot => dek.one_shot()?.open(aad.as_bytes(), payload, out),
         Suite::Chunked => {
