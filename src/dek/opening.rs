@@ -10,12 +10,12 @@ use crate::{
     crypto::Xaes256Gcm,
     envelope::{DerivedKeys, HeaderCopy, PayloadKey},
     kek::panicked,
-    rt::{BoxFuture, Flight, Runtime, launch},
+    rt::{BoxFuture, Flight, Runtime, launch, lock},
     secret::check_fork,
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 use subtle::ConstantTimeEq;
@@ -198,8 +198,4 @@ impl Drop for Gone {
     fn drop(&mut self) {
         lock(&self.inner.flights).remove(&self.id);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

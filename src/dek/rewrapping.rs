@@ -7,9 +7,10 @@ use super::{
 use crate::{
     EncryptionContext, Error, Header, Result,
     envelope::{DerivedKeys, HeaderCopy},
+    rt::lock,
     secret::check_fork,
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Headers that are remembered.
 const MOST: usize = 1024;
@@ -67,6 +68,6 @@ impl Rewrapper {
     }
 
     fn done(&self) -> MutexGuard<'_, Done> {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.done)
     }
 }

@@ -9,12 +9,12 @@ use crate::{
     crypto::Xaes256Gcm,
     envelope::{DerivedKeys, HeaderCopy, Plan},
     kek::panicked,
-    rt::{Flight, Runtime, launch},
+    rt::{Flight, Runtime, launch, lock},
     secret::{check_fork, forked},
 };
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -119,7 +119,7 @@ impl Slot {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
@@ -177,7 +177,7 @@ struct Slots {
 
 impl Slots {
     fn by_context(&self) -> MutexGuard<'_, Table> {
-        self.by_context.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.by_context)
     }
 }
 

@@ -3,13 +3,13 @@ use super::KmsBackend;
 use crate::{
     Dek, EncryptionContext, Error, ErrorKind, KeyId, Recipient, Result, WrappedDek,
     envelope::check_scheme,
-    rt::{Runtime, launch, unless},
+    rt::{Runtime, launch, lock, unless},
 };
 use std::{
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     task::Poll,
     time::Duration,
 };
@@ -88,13 +88,13 @@ impl Kek {
             me.learn(key);
         };
         launch(&*self.rt, Box::pin(ask));
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.key.clone()
+        lock(&self.current).as_ref()?.key.clone()
     }
 
     /// What was learnt, while that is good. Whoever gets `None` is to ask; meanwhile the
     /// others go on with what was known.
     fn known(&self) -> Option<Option<KeyId>> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = lock(&self.current);
         let now = self.rt.now();
         match &mut *current {
             Some(c) if now.saturating_sub(c.learnt) < CURRENT_FOR => Some(c.key.clone()),
@@ -111,7 +111,7 @@ impl Kek {
 
     fn learn(&self, key: Option<KeyId>) {
         let current = Current { key, learnt: self.rt.now() };
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(current);
+        *lock(&self.current) = Some(current);
     }
 
     /// A reply to a wrap, checked: what this KEK would not open again is not written down.

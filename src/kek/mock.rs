@@ -3,14 +3,14 @@ use super::{KeyUri, KmsBackend};
 use crate::{
     Dek, EncryptionContext, Error, ErrorKind, KeyId, Result, WrappedDek,
     crypto::{Kwp, random},
-    rt::{Background, Runtime},
+    rt::{Background, Runtime, lock},
 };
 use std::{
     collections::VecDeque,
     fmt,
     future::pending,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -112,7 +112,7 @@ impl Mock {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.state)
     }
 
     fn id(&self, version: usize) -> KeyId {

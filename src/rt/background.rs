@@ -1,5 +1,5 @@
 //! The thread: a timer heap and a run queue.
-use super::{BoxFuture, Runtime, wait};
+use super::{BoxFuture, Runtime, lock, wait};
 use crate::{arch::since_boot, secret::forked};
 use std::{
     cell::Cell,
@@ -94,7 +94,7 @@ impl State {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn run(&self) -> ! {
@@ -135,7 +135,7 @@ impl Task {
     fn poll(self: &Arc<Self>) {
         self.queued.store(false, Ordering::Release);
         let waker = Waker::from(self.clone());
-        let mut slot = self.future.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = lock(&self.future);
         let Some(future) = slot.as_mut() else { return };
         // Flights turn a panic into an error; whatever else panics must not end the thread.
         let poll = || future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();

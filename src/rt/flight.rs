@@ -1,10 +1,10 @@
 //! One piece of work, many waiters.
-use super::{BoxFuture, Runtime, background::wake};
+use super::{BoxFuture, Runtime, background::wake, lock};
 use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll, Waker},
 };
 
@@ -25,7 +25,7 @@ struct Landing<T> {
 
 impl<T> Flight<T> {
     fn landing(&self) -> MutexGuard<'_, Landing<T>> {
-        self.landing.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.landing)
     }
 }
 
@@ -82,7 +82,7 @@ impl<T: Clone> Future for Flight<T> {
         // Cloned before the lock, and dropped after it: a waker is somebody else's code, and
         // the last handle of a task runs its destructors.
         let (shared, waker) = (self.landing.clone(), cx.waker().clone());
-        let mut landing = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut landing = lock(&shared);
         if let Some(value) = &landing.value {
             return Poll::Ready(value.clone());
         }

@@ -21,6 +21,7 @@ pub(crate) use flight::{Flight, launch};
 
 use std::{
     pin::{Pin, pin},
+    sync::{Mutex, MutexGuard, PoisonError},
     task::Poll,
     time::Duration,
 };
@@ -37,6 +38,12 @@ pub trait Runtime: Send + Sync + 'static {
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()>;
     /// Drives `task` to its end, whoever else goes away.
     fn spawn(&self, task: BoxFuture<'static, ()>);
+}
+
+/// Locks what a panic leaves usable: nothing here is half changed when somebody else's code
+/// runs.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What `work` gives, or `None` if `end` is ready first. `work` is asked first.

@@ -1,11 +1,11 @@
 //! Simulated time, for tests of your own outages.
-use super::{BoxFuture, Runtime};
+use super::{BoxFuture, Runtime, lock};
 use std::{
     collections::BTreeMap,
     future::poll_fn,
     mem,
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -74,7 +74,7 @@ impl Simulated {
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

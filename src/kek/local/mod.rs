@@ -9,7 +9,9 @@ pub use file::KeyState;
 
 use super::{KeyUri, KmsBackend, uri::percent_decode};
 use crate::{
-    Dek, EncryptionContext, Error, ErrorKind, KeyId, Result, WrappedDek, crypto::Kwp, rt::NewFile,
+    Dek, EncryptionContext, Error, ErrorKind, KeyId, Result, WrappedDek,
+    crypto::Kwp,
+    rt::{NewFile, lock},
     secret::check_fork,
 };
 use file::{Key, KeyVersion, check_name, parse, write};
@@ -18,7 +20,7 @@ use std::{
     fmt,
     io::Write,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 /// One key of a keyring file, in all its versions: scheme `local`, URI
@@ -146,7 +148,7 @@ impl Keyring {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// The number of the version with this id, if it has the form of this key's.
