@@ -91,18 +91,15 @@ impl Kek {
         lock(&self.current).as_ref()?.key.clone()
     }
 
-    /// What was learnt, while that is good. Whoever gets `None` is to ask; meanwhile the
-    /// others go on with what was known.
+    /// What was learnt, while that is good. Whoever gets `None` is to ask; until the answer
+    /// is there it is unknown to the others, too: an old answer would have them take for
+    /// current what is not.
     fn known(&self) -> Option<Option<KeyId>> {
         let mut current = lock(&self.current);
         let now = self.rt.now();
-        match &mut *current {
+        match &*current {
             Some(c) if now.saturating_sub(c.learnt) < CURRENT_FOR => Some(c.key.clone()),
-            Some(c) => {
-                c.learnt = now;
-                None
-            }
-            None => {
+            _ => {
                 *current = Some(Current { key: None, learnt: now });
                 None
             }
