@@ -522,3 +522,24 @@ fn what_is_hot_stays_when_tables_are_full() {
     (0..2_000).for_each(|n| drop(open(&tenant(n % 20), "", &sealed[n as usize % 20]).unwrap()));
     assert_eq!(kek.calls() - before, 20);
 }
+
+#[test]
+fn a_header_tells_whether_it_is_stale() {
+    let clock = Simulated::new();
+    let (kek, other) = (Mock::on(clock.clone(), "k"), Mock::new("other"));
+    let kms = Kms::builder().kek(kek.clone()).runtime(clock.clone()).build().unwrap();
+    let sealed = seal(&kms.scope(EncryptionContext::empty())).unwrap();
+    let header = libkms::inspect(&sealed).unwrap();
+    let freshness = |kms: &Kms| clock.block_on(kms.freshness(&header));
+    assert_eq!(freshness(&kms), Freshness::Current);
+    let fresh = || Kms::builder().runtime(clock.clone());
+    assert_eq!(freshness(&fresh().kek(kek.clone()).build().unwrap()), Freshness::Current, "it was asked");
+    kek.rotate();
+    clock.advance(Duration::from_secs(31));
+    assert_eq!(freshness(&kms), Freshness::Stale);
+    assert_eq!(freshness(&fresh().kek(other.clone()).build().unwrap()), Freshness::Stale);
+    assert_eq!(freshness(&fresh().opens_with(kek.clone()).build().unwrap()), Freshness::Unknown);
+    let slow = Unsure(kek.clone(), "hangs");
+    let slow = fresh().kek(slow).build().unwrap();
+    assert_eq!(freshness(&slow), Freshness::Unknown, "it does not answer");
+}

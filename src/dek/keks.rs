@@ -1,6 +1,6 @@
 //! Several KEKs for one DEK: every wrapping one wraps, any one opens.
 use crate::{
-    Attempt, Dek, EncryptionContext, Error, ErrorKind, Header, Recipient, Result,
+    Attempt, Dek, EncryptionContext, Error, ErrorKind, Header, KeyId, Recipient, Result,
     envelope::{DerivedKeys, HeaderCopy},
     kek::{Kek, Role},
 };
@@ -107,21 +107,19 @@ impl Keks {
 
     /// Whether `copy` names exactly the keys that would wrap now.
     pub(super) fn freshness(&self, copy: &HeaderCopy) -> Freshness {
-        let (mut wrapping, mut unknown) = (0, false);
+        freshness(copy, self.wrapping().map(|kek| (kek.scheme(), kek.current_key())))
+    }
+
+    /// The same of every copy of a header, waiting for backends that must be asked.
+    pub(crate) async fn freshness_told(&self, header: &Header) -> Freshness {
+        let mut current = Vec::new();
         for kek in self.wrapping() {
-            wrapping += 1;
-            let is_there = |r: &Recipient, now| r.scheme == kek.scheme() && r.wrapped.key_id == now;
-            match kek.current_key() {
-                None => unknown = true,
-                Some(now) if copy.recipients().iter().any(|r| is_there(r, now.clone())) => {}
-                Some(_) => return Freshness::Stale,
-            }
+            current.push((kek.scheme(), kek.current_key_told().await));
         }
-        match wrapping == copy.recipients().len() {
-            _ if unknown || wrapping == 0 => Freshness::Unknown,
-            true => Freshness::Current,
-            false => Freshness::Stale,
-        }
+        let of = |copy| freshness(copy, current.iter().cloned());
+        let all: Vec<_> = header.tries().iter().map(of).collect();
+        let worst = [Freshness::Stale, Freshness::Unknown].into_iter().find(|f| all.contains(f));
+        worst.unwrap_or(Freshness::Current)
     }
 
     fn wrapping(&self) -> impl Iterator<Item = &Arc<Kek>> {
@@ -130,6 +128,24 @@ impl Keks {
 
     pub(crate) fn schemes(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|k| k.scheme())
+    }
+}
+
+/// `current`: scheme and key of each KEK that wraps.
+fn freshness<'a>(copy: &HeaderCopy, current: impl Iterator<Item = (&'a str, Option<KeyId>)>) -> Freshness {
+    let (mut wrapping, mut unknown) = (0, false);
+    for (scheme, key) in current {
+        wrapping += 1;
+        match key {
+            None => unknown = true,
+            Some(key) if copy.recipients().iter().any(|r| r.scheme == scheme && r.wrapped.key_id == key) => {}
+            Some(_) => return Freshness::Stale,
+        }
+    }
+    match wrapping == copy.recipients().len() {
+        _ if unknown || wrapping == 0 => Freshness::Unknown,
+        true => Freshness::Current,
+        false => Freshness::Stale,
     }
 }
 

@@ -1,21 +1,18 @@
 //! Calling a backend: the time-out, and what a reply must be.
-use super::KmsBackend;
+use super::{KmsBackend, current::Current};
 use crate::{
-    Dek, EncryptionContext, Error, ErrorKind, KeyId, Recipient, Result, WrappedDek,
+    Dek, EncryptionContext, Error, ErrorKind, Recipient, Result, WrappedDek,
     envelope::check_scheme,
-    rt::{Runtime, launch, lock, unless},
+    rt::{Runtime, unless},
 };
 use std::{
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
-    sync::{Arc, Mutex},
+    sync::Arc,
     task::Poll,
     time::Duration,
 };
-
-/// `current_key` may be a call: what it said is good for this long.
-const CURRENT_FOR: Duration = Duration::from_secs(30);
 
 /// What a KEK is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,16 +25,11 @@ pub(crate) enum Role {
 
 /// A backend, and how it is called.
 pub(crate) struct Kek {
-    backend: Arc<dyn KmsBackend>,
+    pub(super) backend: Arc<dyn KmsBackend>,
     pub(crate) role: Role,
-    rt: Arc<dyn Runtime>,
+    pub(super) rt: Arc<dyn Runtime>,
     timeout: Duration,
-    current: Mutex<Option<Current>>,
-}
-
-struct Current {
-    key: Option<KeyId>,
-    learnt: Duration,
+    pub(super) current: Current,
 }
 
 impl Kek {
@@ -49,7 +41,7 @@ impl Kek {
     ) -> Result<Self> {
         check_scheme(backend.scheme().as_bytes())
             .map_err(|_| Error::misuse("a backend's scheme has 1 to 32 of a-z 0-9 -"))?;
-        Ok(Self { backend, role, rt, timeout, current: Mutex::new(None) })
+        Ok(Self { backend, role, rt, timeout, current: Current::default() })
     }
 
     pub(crate) fn scheme(&self) -> &str {
@@ -75,42 +67,6 @@ impl Kek {
         self.in_time(self.backend.unwrap_dek(&recipient.wrapped, context)).await
     }
 
-    /// The key that would wrap now; `None` if that cannot be told. Who asks does not wait:
-    /// when what was learnt is old the backend is asked, and its answer, unless it is there
-    /// at once, is for the next one.
-    pub(crate) fn current_key(self: &Arc<Self>) -> Option<KeyId> {
-        if let Some(known) = self.known() {
-            return known;
-        }
-        let me = self.clone();
-        let ask = async move {
-            let key = me.in_time(me.backend.current_key()).await.ok().flatten();
-            me.learn(key);
-        };
-        launch(&*self.rt, Box::pin(ask));
-        lock(&self.current).as_ref()?.key.clone()
-    }
-
-    /// What was learnt, while that is good. Whoever gets `None` is to ask; until the answer
-    /// is there it is unknown to the others, too: an old answer would have them take for
-    /// current what is not.
-    fn known(&self) -> Option<Option<KeyId>> {
-        let mut current = lock(&self.current);
-        let now = self.rt.now();
-        match &*current {
-            Some(c) if now.saturating_sub(c.learnt) < CURRENT_FOR => Some(c.key.clone()),
-            _ => {
-                *current = Some(Current { key: None, learnt: now });
-                None
-            }
-        }
-    }
-
-    fn learn(&self, key: Option<KeyId>) {
-        let current = Current { key, learnt: self.rt.now() };
-        *lock(&self.current) = Some(current);
-    }
-
     /// A reply to a wrap, checked: what this KEK would not open again is not written down.
     fn recipient(&self, wrapped: WrappedDek) -> Result<Recipient> {
         if !wrapped.has_a_valid_length() {
@@ -126,7 +82,7 @@ impl Kek {
     }
 
     /// Within the time-out. A panic is a reply that no KMS should give.
-    async fn in_time<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(super) async fn in_time<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
         let mut call = pin!(call);
         let call = poll_fn(|cx| {
             let poll = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)));

@@ -11,6 +11,7 @@
 mod call;
 #[cfg(feature = "test-util")]
 pub mod contract;
+mod current;
 #[cfg(feature = "local")]
 mod local;
 #[cfg(feature = "test-util")]

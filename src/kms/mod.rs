@@ -11,7 +11,7 @@ pub use scope::{Opened, ReferenceRecord, Scope};
 pub use streams::SealOptions;
 
 use crate::{
-    EncryptionContext, Error, Header, Result,
+    EncryptionContext, Error, Freshness, Header, Result,
     dek::{Keks, Opener, Rewrapper, Sealer},
     kek::Schemes,
 };
@@ -68,6 +68,13 @@ impl Kms {
         let context = header.stored_context();
         let scope = self.scope(context.cloned().ok_or_else(|| Error::misuse("no context is stored there"))?);
         scope.check().map(|()| scope)
+    }
+
+    /// Whether the DEK of `header` is wrapped as a new one would be: what a rewrap would
+    /// change. The header is taken at its word, and no KMS unwraps anything; one is asked
+    /// which key is current, at most twice a minute.
+    pub async fn freshness(&self, header: &Header) -> Freshness {
+        self.0.keks.freshness_told(header).await
     }
 
     /// Everything sealed and opened through the result is bound to `context`.

@@ -1,0 +1,132 @@
+//! Which key of a KEK would wrap now, as far as that is known.
+use super::Kek;
+use crate::{
+    KeyId, Recipient,
+    rt::{Flight, launch, lock},
+};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+/// `current_key` may be a call: what it said is good for this long.
+const GOOD_FOR: Duration = Duration::from_secs(30);
+
+/// What the backend said last, to a wrap or when it was asked.
+#[derive(Default)]
+pub(super) struct Current {
+    state: Mutex<State>,
+    /// When it is to be asked again, in nanoseconds of the runtime's clock. Not under the
+    /// lock, since every seal looks here.
+    due: AtomicU64,
+    changes: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    /// `None`: it cannot tell, or was not asked yet.
+    said: Option<KeyId>,
+    asking: Option<Flight<Option<KeyId>>>,
+}
+
+enum Answer {
+    Known(Option<KeyId>),
+    Asking(Flight<Option<KeyId>>),
+}
+
+impl Kek {
+    /// The key that would wrap now; `None` if that cannot be told. Who asks does not wait:
+    /// while the backend is being asked it is unknown, for an old answer would have what is
+    /// stale taken for current.
+    pub(crate) fn current_key(self: &Arc<Self>) -> Option<KeyId> {
+        match self.answer() {
+            Answer::Known(key) => key,
+            // A local backend has answered by now.
+            Answer::Asking(_) if self.is_asking() => None,
+            Answer::Asking(_) => self.last_said(),
+        }
+    }
+
+    /// The same, waiting for the answer where the backend must be asked.
+    pub(crate) async fn current_key_told(self: &Arc<Self>) -> Option<KeyId> {
+        match self.answer() {
+            Answer::Known(key) => key,
+            Answer::Asking(flight) => flight.await,
+        }
+    }
+
+    /// How often another key than before was named. Has the backend asked when that is due.
+    pub(crate) fn changes(self: &Arc<Self>, now: Duration) -> u64 {
+        if nanos(now) >= self.current.due.load(Ordering::Relaxed) {
+            self.answer();
+        }
+        self.current.changes.load(Ordering::Acquire)
+    }
+
+    /// Whether some recipient names the key that was named last. True if none was.
+    pub(crate) fn wrapped_last_as(&self, recipients: &[Recipient]) -> bool {
+        let said = self.last_said();
+        said.is_none_or(|key| recipients.iter().any(|r| r.scheme == self.scheme() && r.wrapped.key_id == key))
+    }
+
+    /// A wrap, or the backend itself, named this key.
+    pub(super) fn learn(&self, key: Option<KeyId>) {
+        self.settle(&mut lock(&self.current.state), key);
+    }
+
+    fn settle(&self, state: &mut State, key: Option<KeyId>) {
+        self.current.due.store(nanos(self.rt.now().saturating_add(GOOD_FOR)), Ordering::Relaxed);
+        if key.is_some() && key != state.said {
+            self.current.changes.fetch_add(1, Ordering::Release);
+        }
+        state.said = key;
+    }
+
+    /// One question at a time, and at most two a minute.
+    fn answer(self: &Arc<Self>) -> Answer {
+        let (flight, task) = {
+            let mut state = lock(&self.current.state);
+            if let Some(flight) = &state.asking {
+                return Answer::Asking(flight.clone());
+            }
+            let now = self.rt.now();
+            if nanos(now) < self.current.due.load(Ordering::Relaxed) {
+                return Answer::Known(state.said.clone());
+            }
+            let me = self.clone();
+            let (flight, task) = Flight::new(async move { me.ask().await }, || None);
+            self.current.due.store(nanos(now.saturating_add(GOOD_FOR)), Ordering::Relaxed);
+            state.asking = Some(flight.clone());
+            (flight, task)
+        };
+        launch(&*self.rt, task);
+        Answer::Asking(flight)
+    }
+
+    async fn ask(&self) -> Option<KeyId> {
+        let key = self.in_time(self.backend.current_key()).await.ok().flatten();
+        let asked = {
+            let mut state = lock(&self.current.state);
+            self.settle(&mut state, key.clone());
+            state.asking.take()
+        };
+        // Outside of the lock: wakers are dropped with it.
+        drop(asked);
+        key
+    }
+
+    fn is_asking(&self) -> bool {
+        lock(&self.current.state).asking.is_some()
+    }
+
+    fn last_said(&self) -> Option<KeyId> {
+        lock(&self.current.state).said.clone()
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
