@@ -62,7 +62,7 @@ mod kms;
 pub mod manual;
 
 pub use async_trait::async_trait;
-pub use dek::{DekPolicy, Freshness, OutagePolicy};
+pub use dek::{DekPolicy, Freshness, OutagePolicy, WrapPolicy};
 pub use envelope::{
     Aad, Copies, Damage, EncryptionContext, Header, KeyId, Recipient, Reference, Suite, WrappedDek, stream,
 };

@@ -2,14 +2,17 @@
 //! small memory of DEKs that were opened.
 mod bounded;
 mod expiry;
+mod hedge;
 mod keks;
 mod opening;
 mod policy;
 mod rewrapping;
 mod sealing;
+mod unwrapping;
+mod wrapping;
 
 pub use keks::Freshness;
-pub use policy::{DekPolicy, OutagePolicy};
+pub use policy::{DekPolicy, OutagePolicy, WrapPolicy};
 
 pub(crate) use keks::Keks;
 pub(crate) use opening::{OpenDek, Opener, Unlocked};

@@ -3,7 +3,8 @@ use super::{
     Keks,
     bounded::Bounded,
     expiry::{Expires, Watch, look_after},
-    keks::{Freshness, Unwrapped},
+    keks::Freshness,
+    unwrapping::{Unwrapped, none_matches},
 };
 use crate::{
     EncryptionContext, Error, Header, KeyId, Recipient, Result, Suite,
@@ -128,7 +129,7 @@ impl Inner {
     fn warm(&self, dek: &Arc<OpenDek>, header: &Header, context: &EncryptionContext) -> Result<Unlocked> {
         let copies = header.tries();
         let Some(allowed) = copies.iter().find_map(|copy| self.keks.first_accepted(copy)) else {
-            return Err(super::keks::none_matches(header));
+            return Err(none_matches(header));
         };
         let holds = |copy: &&HeaderCopy| copy.is_for(context) && dek.holds(copy);
         let copy = copies.iter().find(holds).ok_or_else(Error::authentication)?;

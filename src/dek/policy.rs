@@ -1,5 +1,5 @@
 //! How long one DEK seals, and how long a KMS may take.
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 use std::time::Duration;
 
 /// How much one DEK seals before a new one is made.
@@ -69,10 +69,65 @@ impl Default for DekPolicy {
     }
 }
 
+/// Which of several KEKs may fail when a DEK is wrapped.
+///
+/// What is sealed meanwhile opens under fewer KEKs, and is Stale: a rewrap adds those that
+/// were missing. A rewrap itself tolerates no failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrapPolicy {
+    /// `None`: all.
+    least: Option<usize>,
+    tolerated: Vec<ErrorKind>,
+}
+
+impl WrapPolicy {
+    /// The default: none.
+    pub fn all() -> Self {
+        Self { least: None, tolerated: Vec::new() }
+    }
+
+    /// At least `n` must wrap; the others may be unavailable.
+    pub fn at_least(n: usize) -> Self {
+        Self { least: Some(n), tolerated: vec![ErrorKind::Unavailable] }
+    }
+
+    /// Beyond that, failures of this kind are tolerated as well: Denied, of a KEK that may
+    /// be disabled at any time.
+    #[must_use]
+    pub fn tolerate(mut self, kind: ErrorKind) -> Self {
+        self.tolerated.push(kind);
+        self
+    }
+
+    /// `total`: KEKs that wrap; `failed`: what those said that did not.
+    pub(super) fn allows(&self, total: usize, failed: impl Iterator<Item = ErrorKind>) -> bool {
+        let failed: Vec<_> = failed.collect();
+        let least = self.least.unwrap_or(total);
+        failed.iter().all(|kind| self.tolerated.contains(kind)) && total - failed.len() >= least
+    }
+
+    /// `total` may be 0: of a `Kms` that only opens.
+    pub(super) fn check(&self, total: usize) -> Result<()> {
+        match self.least {
+            Some(n) if n == 0 || n > total => {
+                Err(Error::misuse(format!("at least {n} KEKs must wrap, and {total} can: 1 to {total}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Default for WrapPolicy {
+    fn default() -> Self {
+        Self::all()
+    }
+}
+
 /// What a KMS that fails may cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutagePolicy {
     pub(crate) call_timeout: Duration,
+    pub(super) hedge_after: Option<Duration>,
 }
 
 impl OutagePolicy {
@@ -82,10 +137,19 @@ impl OutagePolicy {
         self.call_timeout = time;
         self
     }
+
+    /// How long one of several KEKs is waited for before the next one is asked to open as
+    /// well. Unless set: three times what it usually takes, within 20 ms and 1 s, and 200 ms
+    /// as long as that is not known.
+    #[must_use]
+    pub fn hedge_after(mut self, time: Duration) -> Self {
+        self.hedge_after = Some(time);
+        self
+    }
 }
 
 impl Default for OutagePolicy {
     fn default() -> Self {
-        Self { call_timeout: Duration::from_secs(3) }
+        Self { call_timeout: Duration::from_secs(3), hedge_after: None }
     }
 }

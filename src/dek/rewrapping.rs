@@ -1,9 +1,5 @@
 //! The same DEK under other KEKs.
-use super::{
-    Keks,
-    bounded::Bounded,
-    keks::{Freshness, Unwrapped},
-};
+use super::{Keks, bounded::Bounded, keks::Freshness, unwrapping::Unwrapped};
 use crate::{
     EncryptionContext, Error, Header, Result,
     envelope::{DerivedKeys, HeaderCopy},

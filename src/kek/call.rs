@@ -1,5 +1,5 @@
 //! Calling a backend: the time-out, and what a reply must be.
-use super::{KmsBackend, current::Current};
+use super::{KmsBackend, current::Current, standing::Standing};
 use crate::{
     Dek, EncryptionContext, Error, ErrorKind, Recipient, Result, WrappedDek,
     envelope::check_scheme,
@@ -30,6 +30,7 @@ pub(crate) struct Kek {
     pub(super) rt: Arc<dyn Runtime>,
     timeout: Duration,
     pub(super) current: Current,
+    standing: Standing,
 }
 
 impl Kek {
@@ -41,7 +42,7 @@ impl Kek {
     ) -> Result<Self> {
         check_scheme(backend.scheme().as_bytes())
             .map_err(|_| Error::misuse("a backend's scheme has 1 to 32 of a-z 0-9 -"))?;
-        Ok(Self { backend, role, rt, timeout, current: Current::default() })
+        Ok(Self { backend, role, rt, timeout, current: Current::default(), standing: Standing::default() })
     }
 
     pub(crate) fn scheme(&self) -> &str {
@@ -54,17 +55,27 @@ impl Kek {
     }
 
     pub(crate) async fn generate(&self, context: &EncryptionContext) -> Result<(Dek, Recipient)> {
-        let (dek, wrapped) = self.in_time(self.backend.generate_dek(context)).await?;
+        let (dek, wrapped) = self.asked(self.backend.generate_dek(context)).await?;
         Ok((dek, self.recipient(wrapped)?))
     }
 
     pub(crate) async fn wrap(&self, dek: &Dek, context: &EncryptionContext) -> Result<Recipient> {
-        let wrapped = self.in_time(self.backend.wrap_dek(dek, context)).await?;
+        let wrapped = self.asked(self.backend.wrap_dek(dek, context)).await?;
         self.recipient(wrapped)
     }
 
     pub(crate) async fn unwrap(&self, recipient: &Recipient, context: &EncryptionContext) -> Result<Dek> {
-        self.in_time(self.backend.unwrap_dek(&recipient.wrapped, context)).await
+        self.asked(self.backend.unwrap_dek(&recipient.wrapped, context)).await
+    }
+
+    /// It did not answer lately: others are asked first.
+    pub(crate) fn is_doubted(&self) -> bool {
+        self.standing.is_doubted(self.rt.now())
+    }
+
+    /// How long to wait for its answer before another KEK is asked as well.
+    pub(crate) fn patience(&self) -> Duration {
+        self.standing.patience()
     }
 
     /// A reply to a wrap, checked: what this KEK would not open again is not written down.
@@ -81,6 +92,20 @@ impl Kek {
         Ok(Recipient::new(self.scheme(), wrapped))
     }
 
+    /// Within the time-out; how it went is remembered.
+    async fn asked<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        let began = self.rt.now();
+        let dropped = Dropped { kek: self, began };
+        let answer = self.in_time(call).await;
+        std::mem::forget(dropped);
+        let now = self.rt.now();
+        match &answer {
+            Ok(_) => self.standing.answered(now.saturating_sub(began)),
+            Err(e) => self.standing.failed(e, now),
+        }
+        answer
+    }
+
     /// Within the time-out. A panic is a reply that no KMS should give.
     pub(super) async fn in_time<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
         let mut call = pin!(call);
@@ -92,6 +117,21 @@ impl Kek {
             let said = format!("{}: no answer within {:?}", self.scheme(), self.timeout);
             Err(Error::new(ErrorKind::Unavailable, said))
         })
+    }
+}
+
+/// A call that is given up, since another KEK was quicker.
+struct Dropped<'a> {
+    kek: &'a Kek,
+    began: Duration,
+}
+
+impl Drop for Dropped<'_> {
+    fn drop(&mut self) {
+        let now = self.kek.rt.now();
+        if now.saturating_sub(self.began) >= self.kek.patience() {
+            self.kek.standing.doubt(now);
+        }
     }
 }
 

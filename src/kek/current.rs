@@ -1,5 +1,5 @@
 //! Which key of a KEK would wrap now, as far as that is known.
-use super::Kek;
+use super::{Kek, standing::nanos};
 use crate::{
     KeyId, Recipient,
     rt::{Flight, launch, lock},
@@ -122,11 +122,8 @@ impl Kek {
         lock(&self.current.state).asking.is_some()
     }
 
-    fn last_said(&self) -> Option<KeyId> {
+    /// The key that was named last, however long ago.
+    pub(crate) fn last_said(&self) -> Option<KeyId> {
         lock(&self.current.state).said.clone()
     }
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -17,6 +17,7 @@ mod local;
 #[cfg(feature = "test-util")]
 mod mock;
 mod schemes;
+mod standing;
 mod uri;
 
 #[cfg(feature = "local")]

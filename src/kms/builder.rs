@@ -2,7 +2,7 @@
 use super::{Inner, Kms};
 use crate::{
     Error, Result,
-    dek::{DekPolicy, Keks, Opener, OutagePolicy, Rewrapper, Sealer},
+    dek::{DekPolicy, Keks, Opener, OutagePolicy, Rewrapper, Sealer, WrapPolicy},
     kek::{Kek, KmsBackend, Role},
     rt::{Background, Runtime},
 };
@@ -13,6 +13,7 @@ use std::sync::Arc;
 pub struct Builder {
     keks: Vec<(Arc<dyn KmsBackend>, Role)>,
     policy: DekPolicy,
+    wrap: WrapPolicy,
     outage: OutagePolicy,
     rt: Arc<dyn Runtime>,
 }
@@ -22,6 +23,7 @@ impl Builder {
         Self {
             keks: Vec::new(),
             policy: DekPolicy::default(),
+            wrap: WrapPolicy::default(),
             outage: OutagePolicy::default(),
             rt: Arc::new(Background),
         }
@@ -42,6 +44,12 @@ impl Builder {
     /// How much one DEK seals.
     pub fn dek_policy(mut self, policy: DekPolicy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// Which KEKs may fail to wrap: none unless set.
+    pub fn wrap_policy(mut self, policy: WrapPolicy) -> Self {
+        self.wrap = policy;
         self
     }
 
@@ -69,7 +77,7 @@ impl Builder {
         self.policy.check()?;
         let (rt, timeout) = (self.rt, self.outage.call_timeout);
         let keks = self.keks.into_iter().map(|(backend, role)| Kek::new(backend, role, rt.clone(), timeout));
-        let keks = Arc::new(Keks::new(keks.collect::<Result<_>>()?));
+        let keks = Arc::new(Keks::new(keks.collect::<Result<_>>()?, self.wrap, &self.outage, rt.clone())?);
         let opener = Opener::new(keks.clone(), self.policy.remembered_for(), rt.clone());
         let sealer = Sealer::new(keks.clone(), self.policy, rt);
         let rewrapper = Rewrapper::new(keks.clone());

@@ -46,6 +46,21 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What all of them give, in their order; they go on at the same time.
+pub(crate) async fn join_all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut futures: Vec<_> = futures.map(|f| (Some(Box::pin(f)), None)).collect();
+    std::future::poll_fn(|cx| {
+        for (future, value) in &mut futures {
+            if let Some(Poll::Ready(ready)) = future.as_mut().map(|f| f.as_mut().poll(cx)) {
+                (*future, *value) = (None, Some(ready));
+            }
+        }
+        if futures.iter().any(|(future, _)| future.is_some()) { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+    futures.into_iter().filter_map(|(_, value)| value).collect()
+}
+
 /// What `work` gives, or `None` if `end` is ready first. `work` is asked first.
 pub(crate) async fn unless<T>(end: impl Future<Output = ()>, work: impl Future<Output = T>) -> Option<T> {
     let (mut work, mut end) = (pin!(work), pin!(end));

@@ -1,0 +1,120 @@
+//! Any one of several KEKs opens.
+use super::{
+    Keks,
+    hedge::{Call, hedged},
+};
+use crate::{
+    Attempt, Dek, EncryptionContext, Error, ErrorKind, Header, Recipient, Result,
+    envelope::{DerivedKeys, HeaderCopy},
+    kek::Kek,
+};
+
+/// What unwrapping a header gave.
+pub(super) struct Unwrapped<'a> {
+    pub(super) dek: Dek,
+    pub(super) keys: DerivedKeys,
+    /// The copy of the header that they verified.
+    pub(super) copy: &'a HeaderCopy,
+    pub(super) recipient: &'a Recipient,
+}
+
+/// A recipient, and a KEK that may be asked for it.
+struct Way<'a, 'k> {
+    recipient: &'a Recipient,
+    kek: &'k Kek,
+}
+
+/// Why one way did not lead there; nothing where the DEK was another one.
+type Refusal = Option<Attempt>;
+
+impl Keks {
+    /// Some recipient of this copy may be unwrapped; no call is made.
+    pub(super) fn first_accepted<'a>(&self, copy: &'a HeaderCopy) -> Option<&'a Recipient> {
+        copy.recipients().iter().find(|r| self.all().any(|k| k.accepts(r)))
+    }
+
+    /// The header's DEK, and by which recipient: one that holds (rule 2 for readers). Each
+    /// is asked for at most once. Those whose KEK answered lately come first, and a slow one
+    /// has the next asked beside it.
+    pub(super) async fn unwrap<'a>(
+        &self,
+        header: &'a Header,
+        context: &EncryptionContext,
+    ) -> Result<Unwrapped<'a>> {
+        if !header.tries().iter().any(|copy| self.first_accepted(copy).is_some()) {
+            return Err(none_matches(header));
+        }
+        let ways = self.ways(header, context);
+        let calls: Vec<Call<'_, _, _>> = ways
+            .iter()
+            .map(|way| (self.hedge_after(way.kek), Box::pin(way.unwrap(header, context)) as _))
+            .collect();
+        hedged(self.rt(), calls).await.map_err(none_held)
+    }
+
+    fn ways<'a, 'k>(&'k self, header: &'a Header, context: &EncryptionContext) -> Vec<Way<'a, 'k>> {
+        // A stored context that differs from the one named is a wrong context.
+        let copies = header.tries().iter().filter(|copy| copy.is_for(context));
+        let mut ways = Vec::<Way<'a, 'k>>::new();
+        for recipient in copies.flat_map(HeaderCopy::recipients) {
+            if ways.iter().all(|way| way.recipient != recipient) {
+                let accept = self.all().filter(|kek| kek.accepts(recipient));
+                ways.extend(accept.map(|kek| Way { recipient, kek }));
+            }
+        }
+        ways.sort_by_cached_key(|way| way.kek.is_doubted());
+        ways
+    }
+}
+
+impl<'a> Way<'a, '_> {
+    async fn unwrap(
+        &self,
+        header: &'a Header,
+        context: &EncryptionContext,
+    ) -> Result<Unwrapped<'a>, Refusal> {
+        let recipient = self.recipient;
+        let said = |e| Some(Attempt::new(&recipient.scheme, recipient.wrapped.key_id.as_str(), e));
+        let dek = self.kek.unwrap(recipient, context).await.map_err(said)?;
+        let keys = DerivedKeys::of(&dek, header.suite(), context).map_err(said)?;
+        // What the other copy says of this DEK counts as well.
+        let holds = |copy: &&HeaderCopy| copy.is_for(context) && copy.verify(&keys).is_ok();
+        let copy = header.tries().iter().find(holds).ok_or(None)?;
+        Ok(Unwrapped { dek, keys, copy, recipient })
+    }
+}
+
+pub(super) fn none_matches(header: &Header) -> Error {
+    let named = header.recipients().iter().map(|r| format!("{}:{}", r.scheme, r.wrapped.key_id));
+    let named = named.collect::<Vec<_>>().join(", ");
+    Error::new(ErrorKind::NoMatchingKek, format!("none of the KEKs here may open this: it names {named}"))
+}
+
+/// Rule 3 for readers: whoever could not authenticate learns that alone; a KMS that was
+/// not reached, or refused, is another matter.
+fn none_held(refusals: Vec<Refusal>) -> Error {
+    let attempts: Vec<_> = refusals.into_iter().flatten().collect();
+    match worst(&attempts) {
+        None => Error::authentication(),
+        Some(ErrorKind::Forked) => Error::forked(),
+        Some(kind) => of_attempts(kind, "no KEK opened this", attempts),
+    }
+}
+
+/// The kind that says most of what can be done about it. None: nothing but failures to
+/// authenticate, and replies that would be one.
+pub(super) fn worst(attempts: &[Attempt]) -> Option<ErrorKind> {
+    use ErrorKind::{BadReply, Denied, Forked, Io, Limit, Misuse, Unavailable};
+    let kinds = [Forked, Unavailable, Denied, BadReply, Io, Limit, Misuse];
+    kinds.into_iter().find(|k| attempts.iter().any(|a| a.error.kind() == *k))
+}
+
+/// One error that lists what each KEK said.
+pub(super) fn of_attempts(kind: ErrorKind, said: &'static str, attempts: Vec<Attempt>) -> Error {
+    let retry = attempts.iter().filter_map(|a| a.error.retry_after()).min();
+    let error = Error::new(kind, said).with_attempts(attempts);
+    match retry {
+        Some(time) => error.with_retry_after(time),
+        None => error,
+    }
+}
