@@ -62,12 +62,12 @@ mod kms;
 pub mod manual;
 
 pub use async_trait::async_trait;
-pub use dek::{DekPolicy, Freshness, OutagePolicy, WrapPolicy};
+pub use dek::{DekPolicy, Freshness, OutagePolicy, TableUsage, WrapPolicy};
 pub use envelope::{
     Aad, Copies, Damage, EncryptionContext, Header, KeyId, Recipient, Reference, Suite, WrappedDek, stream,
 };
 pub use error::{Attempt, Error, ErrorKind, Result};
-pub use kms::{Builder, Kms, Opened, Outcome, ReferenceRecord, Scope, SealOptions};
+pub use kms::{Builder, Kms, Opened, Outcome, ReferenceRecord, Scope, SealOptions, Usage};
 pub use rt::{NewFile, Wait, wait};
 pub use secret::Dek;
 

@@ -13,6 +13,6 @@ mod user;
 pub(crate) use clock::since_boot;
 pub(crate) use entropy::hardware_word;
 pub(crate) use link::{link_open_file, rename_new};
-pub(crate) use portable::{Aes, Aes256Gcm, Block, on_cipher};
+pub(crate) use portable::{Aes, Aes256Enc, Aes256Gcm, Block, on_cipher};
 #[cfg(all(unix, feature = "local"))]
 pub(crate) use user::effective_user;

@@ -78,9 +78,18 @@ impl Aes {
             Err(Error::misuse("an AES key has 16, 24 or 32 bytes"))
         }
     }
+}
+
+/// An expanded AES-256 key that only encrypts blocks.
+pub(crate) struct Aes256Enc(Locked<aes::Aes256Enc>);
+
+impl Aes256Enc {
+    pub(crate) fn new(key: &[u8; 32]) -> Result<Self> {
+        Ok(Self(Locked::new(|| aes::Aes256Enc::new(key.into()))?))
+    }
 
     pub(crate) fn encrypt(&self, block: &mut Block) -> Result<()> {
-        on_cipher!(self, cipher => cipher.encrypt_block(block));
+        self.0.get()?.encrypt_block(block);
         Ok(())
     }
 }

@@ -4,17 +4,30 @@ use std::{
     hash::Hash,
 };
 
+/// How full a table of DEKs is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TableUsage {
+    /// DEKs in it.
+    pub held: usize,
+    /// It holds no more: when another one comes, the first one goes and is wiped.
+    pub most: usize,
+    /// How many went for that.
+    pub evicted: u64,
+}
+
 /// Holds a number of entries at most. When there are more, the one that came first goes.
 pub(super) struct Bounded<K, V> {
     map: HashMap<K, V>,
     /// The keys of the map, in the order they came.
     order: VecDeque<K>,
     most: usize,
+    evicted: u64,
 }
 
 impl<K: Clone + Eq + Hash, V> Bounded<K, V> {
     pub(super) fn new(most: usize) -> Self {
-        Self { map: HashMap::new(), order: VecDeque::new(), most }
+        Self { map: HashMap::new(), order: VecDeque::new(), most, evicted: 0 }
     }
 
     pub(super) fn get(&self, key: &K) -> Option<&V> {
@@ -28,6 +41,7 @@ impl<K: Clone + Eq + Hash, V> Bounded<K, V> {
         }
         let full = self.map.len() >= self.most;
         let gone = if full { self.order.pop_front().and_then(|first| self.map.remove(&first)) } else { None };
+        self.evicted += u64::from(gone.is_some());
         self.order.push_back(key.clone());
         self.map.insert(key, value);
         gone
@@ -35,6 +49,11 @@ impl<K: Clone + Eq + Hash, V> Bounded<K, V> {
 
     pub(super) fn values(&self) -> impl Iterator<Item = &V> {
         self.map.values()
+    }
+
+    pub(super) fn usage(&self, is_held: impl Fn(&V) -> bool) -> TableUsage {
+        let held = self.map.values().filter(|value| is_held(value)).count();
+        TableUsage { held, most: self.most, evicted: self.evicted }
     }
 
     pub(super) fn retain(&mut self, keep: impl Fn(&V) -> bool) {
@@ -60,6 +79,7 @@ mod tests {
         assert_eq!(b.insert(5, 50), None);
         assert_eq!(b.insert(6, 60), Some(20));
         assert_eq!((b.get(&4), b.get(&3), b.map.len(), b.order.len()), (Some(&40), None, 3, 3));
+        assert_eq!(b.usage(|v| *v > 45), TableUsage { held: 2, most: 3, evicted: 3 });
     }
 
     /// Hot entries stay useful when many others pass by.

@@ -1,7 +1,7 @@
 //! Several KEKs for one DEK: every wrapping one wraps, any one opens.
 use super::{OutagePolicy, WrapPolicy};
 use crate::{
-    Header, KeyId, Result,
+    Header, KeyId, Recipient, Result,
     envelope::HeaderCopy,
     kek::{Kek, Role},
     rt::Runtime,
@@ -57,6 +57,30 @@ impl Keks {
         let all: Vec<_> = header.tries().iter().map(of).collect();
         let worst = [Freshness::Stale, Freshness::Unknown].into_iter().find(|f| all.contains(f));
         worst.unwrap_or(Freshness::Current)
+    }
+
+    /// How often a KEK that wraps has named another key than before. Those are asked that
+    /// were not asked for half a minute.
+    pub(super) fn changes(&self, now: Duration) -> u64 {
+        self.wrapping().fold(0, |sum, kek| sum.wrapping_add(kek.changes(now)))
+    }
+
+    /// The key that each KEK that wraps named last, if it named one.
+    pub(super) fn last_said(&self) -> Vec<Option<KeyId>> {
+        self.wrapping().map(|kek| kek.last_said()).collect()
+    }
+
+    /// Whether the recipients name those keys. `before`: what was said when they were made;
+    /// of a KEK that failed to wrap then, and was allowed to, nothing new is to be expected
+    /// as long as it says the same.
+    pub(super) fn still_says(&self, recipients: &[Recipient], before: &[Option<KeyId>]) -> bool {
+        let one_failed = recipients.len() < before.len();
+        self.wrapping().zip(before).all(|(kek, before)| {
+            let said = kek.last_said();
+            let is_there =
+                |key: &KeyId| recipients.iter().any(|r| r.scheme == kek.scheme() && r.wrapped.key_id == *key);
+            said.as_ref().is_none_or(is_there) || (one_failed && said == *before)
+        })
     }
 
     /// Those that wrap.

@@ -8,13 +8,16 @@ mod opening;
 mod policy;
 mod rewrapping;
 mod sealing;
+mod slots;
 mod unwrapping;
 mod wrapping;
 
+pub use bounded::TableUsage;
 pub use keks::Freshness;
 pub use policy::{DekPolicy, OutagePolicy, WrapPolicy};
 
 pub(crate) use keks::Keks;
 pub(crate) use opening::{OpenDek, Opener, Unlocked};
 pub(crate) use rewrapping::Rewrapper;
-pub(crate) use sealing::{SealDek, Sealer, Slot};
+pub(crate) use sealing::{SealDek, Sealer};
+pub(crate) use slots::Slot;

@@ -1,7 +1,7 @@
 //! DEKs that open.
 use super::{
     Keks,
-    bounded::Bounded,
+    bounded::{Bounded, TableUsage},
     expiry::{Expires, Watch, look_after},
     keks::Freshness,
     unwrapping::{Unwrapped, none_matches},
@@ -21,13 +21,10 @@ use std::{
 };
 use subtle::ConstantTimeEq;
 
-/// DEKs that are remembered. When there are more, the first one is forgotten.
-const MOST_OPENED: usize = 1024;
-
 /// An unwrapped DEK, for one suite and context. It cannot seal.
 pub(crate) struct OpenDek {
     keys: DerivedKeys,
-    one_shot: Option<Xaes256Gcm>,
+    suite: Suite,
     /// A header and mac that were verified, and the recipient that held.
     verified: Vec<u8>,
     key_id: KeyId,
@@ -35,8 +32,11 @@ pub(crate) struct OpenDek {
 }
 
 impl OpenDek {
-    pub(crate) fn one_shot(&self) -> Result<&Xaes256Gcm> {
-        self.one_shot.as_ref().ok_or_else(|| Error::misuse("a chunked payload: use opener()"))
+    pub(crate) fn one_shot(&self) -> Result<Xaes256Gcm<'_>> {
+        match self.suite {
+            Suite::OneShot => Ok(Xaes256Gcm(self.keys.payload().expose()?)),
+            Suite::Chunked => Err(Error::misuse("a chunked payload: use opener()")),
+        }
     }
 
     pub(crate) fn payload(&self) -> &PayloadKey {
@@ -91,9 +91,14 @@ impl Expires for Inner {
 }
 
 impl Opener {
-    pub(crate) fn new(keks: Arc<Keks>, time: Duration, rt: Arc<dyn Runtime>) -> Self {
-        let (opened, flights) = (Mutex::new(Bounded::new(MOST_OPENED)), Mutex::default());
+    /// Remembers `most` DEKs, each for `time`.
+    pub(crate) fn new(keks: Arc<Keks>, most: usize, time: Duration, rt: Arc<dyn Runtime>) -> Self {
+        let (opened, flights) = (Mutex::new(Bounded::new(most)), Mutex::default());
         Self(Arc::new(Inner { keks, time, rt, opened, flights, watch: Watch::default() }))
+    }
+
+    pub(crate) fn usage(&self) -> TableUsage {
+        lock(&self.0.opened).usage(|_| true)
     }
 
     /// The DEK of `header`, verified. One call to the KMS for all who bring the same header
@@ -170,12 +175,8 @@ impl Inner {
     async fn unwrap(&self, header: &Header, context: &EncryptionContext) -> Landed {
         let until = self.rt.now().saturating_add(self.time);
         let Unwrapped { keys, copy, recipient, .. } = self.keks.unwrap(header, context).await?;
-        let one_shot = match header.suite() {
-            Suite::OneShot => Some(Xaes256Gcm::new(keys.payload().expose()?)?),
-            Suite::Chunked => None,
-        };
         let (verified, key_id) = (copy.bytes().to_vec(), recipient.wrapped.key_id.clone());
-        let dek = Arc::new(OpenDek { keys, one_shot, verified, key_id, until });
+        let dek = Arc::new(OpenDek { keys, suite: header.suite(), verified, key_id, until });
         let id = (header.suite(), *header.commitment(), context.clone());
         // Dropped after the lock.
         let _evicted = lock(&self.opened).insert(id, dek.clone());

@@ -1,27 +1,25 @@
 //! DEKs that seal.
 use super::{
     DekPolicy, Keks,
-    bounded::Bounded,
-    expiry::{Expires, Watch, look_after},
+    bounded::TableUsage,
+    slots::{Landing, Slot, Slots, State},
 };
 use crate::{
-    Copies, Dek, EncryptionContext, Recipient, Result, Suite,
+    Aad, Copies, Dek, EncryptionContext, KeyId, Recipient, Result, Suite,
     crypto::Xaes256Gcm,
-    envelope::{DerivedKeys, HeaderCopy, Plan},
+    envelope::{DerivedKeys, HeaderCopy, PayloadKey, Plan},
     kek::panicked,
-    rt::{Flight, Runtime, launch, lock},
-    secret::{check_fork, forked},
+    rt::{Flight, Runtime, launch},
+    secret::check_fork,
 };
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-/// Scopes whose DEK is kept. When there are more, the first one loses it.
-const MOST_SCOPES: usize = 10_000;
 /// How often a caller waits for a DEK that others then use up before it.
 const PATIENCE: usize = 3;
 
@@ -32,16 +30,21 @@ pub(crate) struct SealDek {
     context: EncryptionContext,
     /// Header and mac of suite 1, the same for every record.
     pub(crate) header: HeaderCopy,
-    pub(crate) payload: Xaes256Gcm,
+    payload: PayloadKey,
     until: Duration,
     messages: AtomicU64,
     bytes: AtomicU64,
+    /// What the KEKs said when it was made.
+    said: Vec<Option<KeyId>>,
+    /// Up to which change of the KEKs it is known to be wrapped as a new one would be.
+    checked: AtomicU64,
 }
 
 impl SealDek {
     fn new(
         dek: Dek,
         recipients: Vec<Recipient>,
+        said: Vec<Option<KeyId>>,
         context: EncryptionContext,
         policy: &DekPolicy,
         now: Duration,
@@ -51,14 +54,38 @@ impl SealDek {
             Plan { suite: Suite::OneShot, copies: Copies::One, recipients: &recipients, context: None };
         Ok(Self {
             header: HeaderCopy::build(&plan, &keys)?,
-            payload: Xaes256Gcm::new(keys.payload().expose()?)?,
+            payload: keys.payload().clone(),
             dek,
             recipients,
             context,
             until: now.saturating_add(policy.time),
             messages: AtomicU64::new(policy.messages),
             bytes: AtomicU64::new(policy.bytes),
+            said,
+            checked: AtomicU64::new(0),
         })
+    }
+
+    /// Appends nonce, ciphertext and tag of a record.
+    pub(crate) fn seal(&self, aad: Aad<'_>, plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        Xaes256Gcm(self.payload.expose()?).seal(aad.as_bytes(), plaintext, out)
+    }
+
+    /// Whether it is wrapped as a new one would be, as far as is known. `changes`: of the
+    /// KEKs, so far.
+    fn is_current(&self, keks: &Keks, changes: u64) -> bool {
+        if self.checked.load(Ordering::Relaxed) == changes {
+            return true;
+        }
+        let is = keks.still_says(&self.recipients, &self.said);
+        if is {
+            self.checked.store(changes, Ordering::Relaxed);
+        }
+        is
+    }
+
+    pub(super) fn until(&self) -> Duration {
+        self.until
     }
 
     /// Takes one message of `len` bytes from what is left; whether it was there.
@@ -78,85 +105,6 @@ impl SealDek {
     }
 }
 
-/// Where the handles of one scope find its DEK.
-pub(crate) struct Slot {
-    context: EncryptionContext,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-enum State {
-    #[default]
-    Empty,
-    Coming(u64, Flight<Result<Arc<SealDek>>>),
-    Here(Arc<SealDek>),
-}
-
-impl Slot {
-    /// Drops a DEK whose time is over; when the one that stays will be.
-    fn sweep(&self, now: Duration) -> Option<Duration> {
-        let mut state = self.state();
-        match &*state {
-            State::Here(dek) if dek.until > now => Some(dek.until),
-            State::Here(_) => {
-                let _over = std::mem::take(&mut *state);
-                drop(state);
-                None
-            }
-            _ => None,
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        matches!(*self.state(), State::Empty)
-    }
-
-    /// Its next seal asks the table again.
-    fn empty(&self) {
-        let mut state = self.state();
-        let _gone = std::mem::take(&mut *state);
-        drop(state);
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
-    }
-}
-
-/// What a flight leaves in its slot, whoever still waits for it: the DEK, or nothing.
-struct Landing {
-    slots: Arc<Slots>,
-    slot: Arc<Slot>,
-    number: u64,
-}
-
-impl Landing {
-    /// Only a slot that is in the table keeps a DEK: nobody sweeps another.
-    fn here(&self, dek: &Arc<SealDek>) {
-        let slots = self.slots.by_context();
-        if slots.get(&self.slot.context).is_some_and(|slot| Arc::ptr_eq(slot, &self.slot)) {
-            self.settle(State::Here(dek.clone()));
-        }
-        drop(slots);
-        look_after(&self.slots);
-    }
-
-    fn settle(&self, to: State) {
-        let mut state = self.slot.state();
-        if matches!(*state, State::Coming(number, _) if number == self.number) {
-            let _flight = std::mem::replace(&mut *state, to);
-            drop(state);
-        }
-    }
-}
-
-impl Drop for Landing {
-    /// It failed, or panicked: the next call tries again.
-    fn drop(&mut self) {
-        self.settle(State::Empty);
-    }
-}
-
 /// Makes DEKs and hands them out.
 pub(crate) struct Sealer {
     keks: Arc<Keks>,
@@ -166,102 +114,62 @@ pub(crate) struct Sealer {
     flights: AtomicU64,
 }
 
-type Table = Bounded<EncryptionContext, Arc<Slot>>;
-
-/// The slots of a `Kms`, by context.
-struct Slots {
-    rt: Arc<dyn Runtime>,
-    by_context: Mutex<Table>,
-    watch: Watch,
-}
-
-impl Slots {
-    fn by_context(&self) -> MutexGuard<'_, Table> {
-        lock(&self.by_context)
-    }
-}
-
-impl Expires for Slots {
-    fn sweep(&self, now: Duration) -> Option<Duration> {
-        let slots: Vec<_> = self.by_context().values().cloned().collect();
-        let next = slots.iter().filter_map(|slot| slot.sweep(now)).min();
-        drop(slots);
-        // An empty slot that no handle has is of no use.
-        self.by_context().retain(|slot| Arc::strong_count(slot) > 1 || !slot.is_empty());
-        next
-    }
-
-    fn rt(&self) -> &Arc<dyn Runtime> {
-        &self.rt
-    }
-
-    fn watch(&self) -> &Watch {
-        &self.watch
-    }
-}
-
 impl Sealer {
-    pub(crate) fn new(keks: Arc<Keks>, policy: DekPolicy, rt: Arc<dyn Runtime>) -> Self {
-        let slots = Slots {
-            rt: rt.clone(),
-            by_context: Mutex::new(Bounded::new(MOST_SCOPES)),
-            watch: Watch::default(),
-        };
-        Self { keks, policy, rt, slots: Arc::new(slots), flights: AtomicU64::new(0) }
+    /// Keeps the DEKs of `most` scopes.
+    pub(crate) fn new(keks: Arc<Keks>, policy: DekPolicy, most: usize, rt: Arc<dyn Runtime>) -> Self {
+        Self { keks, policy, slots: Slots::new(most, rt.clone()), rt, flights: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn usage(&self) -> TableUsage {
+        self.slots.usage()
     }
 
     /// The slot of a scope: one for all its handles.
     pub(crate) fn slot(&self, context: &EncryptionContext) -> Arc<Slot> {
-        let fresh = || Arc::new(Slot { context: context.clone(), state: Mutex::default() });
-        if forked() {
-            // A thread that this process has not may hold the lock. Sealing will say it.
-            return fresh();
-        }
-        self.in_table(context, fresh)
-    }
-
-    /// The slot that the table has for a context, `else_this` if it has none: a handle's own
-    /// may have been evicted, and what is not in the table nobody sweeps.
-    fn in_table(&self, context: &EncryptionContext, else_this: impl FnOnce() -> Arc<Slot>) -> Arc<Slot> {
-        let mut slots = self.slots.by_context();
-        if let Some(slot) = slots.get(context) {
-            return slot.clone();
-        }
-        let slot = else_this();
-        let evicted = slots.insert(context.clone(), slot.clone());
-        drop(slots);
-        if let Some(evicted) = evicted {
-            evicted.empty();
-        }
-        slot
+        self.slots.slot(context)
     }
 
     /// The scope's DEK, good for one message of `len` bytes, if it is at hand.
     pub(crate) fn warm(&self, slot: &Slot, len: u64) -> Result<Option<Arc<SealDek>>> {
         check_fork()?;
-        match &*slot.state() {
-            State::Here(dek) if dek.take(self.rt.now(), len) => Ok(Some(dek.clone())),
+        match self.look(slot, len) {
+            Found::Good(dek) => Ok(Some(dek)),
             _ => Ok(None),
         }
     }
 
     /// The same, waiting for the KMS if need be. However many wait, it is asked once.
     pub(crate) async fn dek(&self, slot: &Arc<Slot>, len: u64) -> Result<Arc<SealDek>> {
-        let policy = &self.policy;
-        if len <= policy.bytes && policy.messages > 1 && !policy.time.is_zero() {
+        if self.is_shared(len) {
             for _ in 0..PATIENCE {
                 check_fork()?;
-                let slot = &self.in_table(&slot.context, || slot.clone());
-                if let Some(dek) = self.warm(slot, len)? {
-                    return Ok(dek);
-                }
-                let dek = self.join(slot).await?;
+                let slot = &self.slots.of_scope(slot);
+                let dek = match self.join(slot, len) {
+                    Joined::Good(dek) => return Ok(dek),
+                    Joined::Coming(flight) => flight.await?,
+                };
                 if dek.take(self.rt.now(), len) {
                     return Ok(dek);
                 }
             }
         }
         self.own_dek(&slot.context).await
+    }
+
+    /// A DEK for a stream of `len` bytes: the scope's, but if that much is not left there,
+    /// one of its own; the records of the scope go on with theirs.
+    pub(crate) async fn stream_dek(&self, slot: &Arc<Slot>, len: u64) -> Result<Arc<SealDek>> {
+        check_fork()?;
+        match self.look(slot, len) {
+            Found::Good(dek) => Ok(dek),
+            Found::Spent => self.own_dek(&slot.context).await,
+            Found::Coming(_) | Found::Nothing => self.dek(slot, len).await,
+        }
+    }
+
+    /// Whether the policy lets a message of this length share a DEK.
+    fn is_shared(&self, len: u64) -> bool {
+        len <= self.policy.bytes && self.policy.messages > 1 && !self.policy.time.is_zero()
     }
 
     /// A DEK for one message alone.
@@ -272,12 +180,35 @@ impl Sealer {
         flight.await
     }
 
-    /// The flight under way for this slot, or a new one.
-    fn join(&self, slot: &Arc<Slot>) -> Flight<Result<Arc<SealDek>>> {
-        let (flight, task) = {
+    /// What the slot has for a message of `len` bytes, which is taken from what is left.
+    fn look(&self, slot: &Slot, len: u64) -> Found {
+        // Before the lock: a backend may be asked here which key is current.
+        let now = self.rt.now();
+        let changes = self.keks.changes(now);
+        self.look_at(&slot.state(), len, now, changes)
+    }
+
+    fn look_at(&self, state: &State, len: u64, now: Duration, changes: u64) -> Found {
+        match state {
+            State::Here(dek) if dek.is_current(&self.keks, changes) && dek.take(now, len) => {
+                Found::Good(dek.clone())
+            }
+            State::Here(_) => Found::Spent,
+            State::Coming(_, flight) => Found::Coming(flight.clone()),
+            State::Empty => Found::Nothing,
+        }
+    }
+
+    /// The slot's DEK, the flight under way for it, or a new one.
+    fn join(&self, slot: &Arc<Slot>, len: u64) -> Joined {
+        let now = self.rt.now();
+        let changes = self.keks.changes(now);
+        let (flight, task, _spent) = {
             let mut state = slot.state();
-            if let State::Coming(_, flight) = &*state {
-                return flight.clone();
+            match self.look_at(&state, len, now, changes) {
+                Found::Good(dek) => return Joined::Good(dek),
+                Found::Coming(flight) => return Joined::Coming(flight),
+                Found::Spent | Found::Nothing => {}
             }
             let number = self.flights.fetch_add(1, Ordering::Relaxed);
             let fresh = self.fresh(&slot.context);
@@ -288,12 +219,12 @@ impl Sealer {
                 Ok(dek)
             };
             let (flight, task) = Flight::new(work, || Err(panicked()));
-            *state = State::Coming(number, flight.clone());
-            (flight, task)
+            let spent = std::mem::replace(&mut *state, State::Coming(number, flight.clone()));
+            (flight, task, spent)
         };
         // Outside of the lock: a local backend runs right here.
         launch(&*self.rt, task);
-        flight
+        Joined::Coming(flight)
     }
 
     fn fresh(
@@ -305,8 +236,23 @@ impl Sealer {
         async move {
             // Before the call: what the KMS took is part of the DEK's time.
             let now = rt.now();
+            let said = keks.last_said();
             let (dek, recipients) = keks.generate(&context).await?;
-            SealDek::new(dek, recipients, context, &policy, now).map(Arc::new)
+            SealDek::new(dek, recipients, said, context, &policy, now).map(Arc::new)
         }
     }
+}
+
+enum Joined {
+    Good(Arc<SealDek>),
+    Coming(Flight<Result<Arc<SealDek>>>),
+}
+
+/// What a slot has for a caller.
+enum Found {
+    Good(Arc<SealDek>),
+    Coming(Flight<Result<Arc<SealDek>>>),
+    /// One that does not do: its time is over, it has sealed enough, or a key has moved.
+    Spent,
+    Nothing,
 }

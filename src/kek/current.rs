@@ -1,7 +1,7 @@
 //! Which key of a KEK would wrap now, as far as that is known.
 use super::{Kek, standing::nanos};
 use crate::{
-    KeyId, Recipient,
+    KeyId,
     rt::{Flight, launch, lock},
 };
 use std::{
@@ -64,12 +64,6 @@ impl Kek {
             self.answer();
         }
         self.current.changes.load(Ordering::Acquire)
-    }
-
-    /// Whether some recipient names the key that was named last. True if none was.
-    pub(crate) fn wrapped_last_as(&self, recipients: &[Recipient]) -> bool {
-        let said = self.last_said();
-        said.is_none_or(|key| recipients.iter().any(|r| r.scheme == self.scheme() && r.wrapped.key_id == key))
     }
 
     /// A wrap, or the backend itself, named this key.

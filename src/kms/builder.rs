@@ -8,6 +8,9 @@ use crate::{
 };
 use std::sync::Arc;
 
+/// DEKs in each of the two tables, unless set.
+const MOST_DEKS: usize = 10_000;
+
 /// What a [`Kms`] is made of.
 #[must_use = "build() makes the Kms"]
 pub struct Builder {
@@ -15,6 +18,8 @@ pub struct Builder {
     policy: DekPolicy,
     wrap: WrapPolicy,
     outage: OutagePolicy,
+    most_sealing: usize,
+    most_opening: usize,
     rt: Arc<dyn Runtime>,
 }
 
@@ -25,6 +30,8 @@ impl Builder {
             policy: DekPolicy::default(),
             wrap: WrapPolicy::default(),
             outage: OutagePolicy::default(),
+            most_sealing: MOST_DEKS,
+            most_opening: MOST_DEKS,
             rt: Arc::new(Background),
         }
     }
@@ -59,6 +66,14 @@ impl Builder {
         self
     }
 
+    /// How many scopes keep their DEK for sealing, and how many opened DEKs are remembered:
+    /// 10,000 each unless set, at least one. Their keys take 128 bytes of locked memory for
+    /// each pair.
+    pub fn most_deks(mut self, sealing: usize, opening: usize) -> Self {
+        (self.most_sealing, self.most_opening) = (sealing, opening);
+        self
+    }
+
     /// Another clock, another place for background work: tests.
     pub fn runtime(mut self, rt: impl Runtime) -> Self {
         self.rt = Arc::new(rt);
@@ -74,12 +89,15 @@ impl Builder {
         if self.keks.iter().filter(|k| k.1 == Role::Wraps).count() > 16 {
             return Err(Error::misuse("an envelope has at most 16 recipients"));
         }
+        if self.most_sealing == 0 || self.most_opening == 0 {
+            return Err(Error::misuse("a Kms keeps at least one DEK of each kind"));
+        }
         self.policy.check()?;
         let (rt, timeout) = (self.rt, self.outage.call_timeout);
         let keks = self.keks.into_iter().map(|(backend, role)| Kek::new(backend, role, rt.clone(), timeout));
         let keks = Arc::new(Keks::new(keks.collect::<Result<_>>()?, self.wrap, &self.outage, rt.clone())?);
-        let opener = Opener::new(keks.clone(), self.policy.remembered_for(), rt.clone());
-        let sealer = Sealer::new(keks.clone(), self.policy, rt);
+        let opener = Opener::new(keks.clone(), self.most_opening, self.policy.remembered_for(), rt.clone());
+        let sealer = Sealer::new(keks.clone(), self.policy, self.most_sealing, rt);
         let rewrapper = Rewrapper::new(keks.clone());
         Ok(Kms(Arc::new(Inner { keks, sealer, opener, rewrapper })))
     }

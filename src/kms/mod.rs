@@ -12,7 +12,7 @@ pub use streams::SealOptions;
 
 use crate::{
     EncryptionContext, Error, Freshness, Header, Result,
-    dek::{Keks, Opener, Rewrapper, Sealer},
+    dek::{Keks, Opener, Rewrapper, Sealer, TableUsage},
     kek::Schemes,
 };
 use std::{fmt, sync::Arc};
@@ -37,6 +37,16 @@ use std::{fmt, sync::Arc};
 /// ```
 #[derive(Clone)]
 pub struct Kms(Arc<Inner>);
+
+/// How full the tables of DEKs of a [`Kms`] are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// DEKs that seal, one for each scope in use.
+    pub sealing: TableUsage,
+    /// DEKs that were opened.
+    pub opening: TableUsage,
+}
 
 struct Inner {
     keks: Arc<Keks>,
@@ -75,6 +85,11 @@ impl Kms {
     /// which key is current, at most twice a minute.
     pub async fn freshness(&self, header: &Header) -> Freshness {
         self.0.keks.freshness_told(header).await
+    }
+
+    /// How full its tables of DEKs are.
+    pub fn usage(&self) -> Usage {
+        Usage { sealing: self.0.sealer.usage(), opening: self.0.opener.usage() }
     }
 
     /// Everything sealed and opened through the result is bound to `context`.

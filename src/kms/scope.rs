@@ -92,7 +92,7 @@ impl Scope {
         let header = dek.header.bytes();
         let mut out = Vec::with_capacity(header.len() + plaintext.len() + Xaes256Gcm::OVERHEAD);
         out.extend_from_slice(header);
-        dek.payload.seal(aad.as_bytes(), plaintext, &mut out)?;
+        dek.seal(aad, plaintext, &mut out)?;
         Ok(out)
     }
 
@@ -105,7 +105,7 @@ impl Scope {
         let (start, header) = (out.len(), dek.header.bytes());
         out.reserve(header.len() + plaintext.len() + Xaes256Gcm::OVERHEAD);
         out.extend_from_slice(header);
-        dek.payload.seal(aad.as_bytes(), plaintext, out).inspect_err(|_| wipe_from(out, start))
+        dek.seal(aad, plaintext, out).inspect_err(|_| wipe_from(out, start))
     }
 
     /// Seals one record without its header, and gives that beside it.
@@ -116,7 +116,7 @@ impl Scope {
         let dek = self.seal_dek(plaintext).await?;
         let mut record = Vec::with_capacity(Reference::HEAD + plaintext.len() + Xaes256Gcm::OVERHEAD);
         Reference::begin(&mut record, Suite::OneShot, dek.header.commitment());
-        dek.payload.seal(aad.as_bytes(), plaintext, &mut record)?;
+        dek.seal(aad, plaintext, &mut record)?;
         Ok(ReferenceRecord { header: dek.header.bytes().to_vec(), record })
     }
 
@@ -183,12 +183,25 @@ impl Scope {
     /// A DEK that may seal one message of `len` bytes.
     pub(super) async fn reserve(&self, len: u64) -> Result<Arc<SealDek>> {
         self.check()?;
-        let sealer = &self.kms.0.sealer;
-        let slot = self.slot.get_or_init(|| sealer.slot(&self.context));
+        let (sealer, slot) = (&self.kms.0.sealer, self.slot());
         match sealer.warm(slot, len)? {
             Some(dek) => Ok(dek),
             None => sealer.dek(slot, len).await,
         }
+    }
+
+    /// A DEK for a stream. `None`: its length is not known.
+    pub(super) async fn reserve_stream(&self, len: Option<u64>) -> Result<Arc<SealDek>> {
+        self.check()?;
+        let sealer = &self.kms.0.sealer;
+        match len {
+            Some(len) => sealer.stream_dek(self.slot(), len).await,
+            None => sealer.own_dek(&self.context).await,
+        }
+    }
+
+    fn slot(&self) -> &Arc<Slot> {
+        self.slot.get_or_init(|| self.kms.0.sealer.slot(&self.context))
     }
 }
 

@@ -63,11 +63,7 @@ impl Scope {
     /// # Errors
     /// As [`sealer`](Self::sealer); Limit if the header does not fit.
     pub async fn sealer_with(&self, aad: Aad<'_>, options: &SealOptions) -> Result<Sealing> {
-        self.check()?;
-        let dek = match options.len {
-            Some(len) => self.reserve(len).await?,
-            None => self.kms.0.sealer.own_dek(&self.context).await?,
-        };
+        let dek = self.reserve_stream(options.len).await?;
         let (header, keys) = dek.chunked(options.copies_or_usual(), options.store_context)?;
         Sealing::new(keys.payload(), &header, aad.as_bytes(), options.len)
     }

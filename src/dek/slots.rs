@@ -1,0 +1,167 @@
+//! The table of DEKs that seal: one slot for each scope in use.
+use super::{
+    bounded::{Bounded, TableUsage},
+    expiry::{Expires, Watch, look_after},
+    sealing::SealDek,
+};
+use crate::{
+    EncryptionContext, Result,
+    rt::{Flight, Runtime, lock},
+    secret::forked,
+};
+use std::{
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+type Table = Bounded<EncryptionContext, Arc<Slot>>;
+
+/// The slots of a `Kms`, by context.
+pub(super) struct Slots {
+    rt: Arc<dyn Runtime>,
+    by_context: Mutex<Table>,
+    watch: Watch,
+}
+
+impl Slots {
+    /// Keeps the DEKs of `most` scopes.
+    pub(super) fn new(most: usize, rt: Arc<dyn Runtime>) -> Arc<Self> {
+        Arc::new(Self { rt, by_context: Mutex::new(Bounded::new(most)), watch: Watch::default() })
+    }
+
+    pub(super) fn usage(&self) -> TableUsage {
+        self.by_context().usage(|slot| matches!(*slot.state(), State::Here(_)))
+    }
+
+    /// The slot of a scope: one for all its handles.
+    pub(super) fn slot(&self, context: &EncryptionContext) -> Arc<Slot> {
+        let fresh = || Arc::new(Slot { context: context.clone(), state: Mutex::default() });
+        if forked() {
+            // A thread that this process has not may hold the lock. Sealing will say it.
+            return fresh();
+        }
+        self.in_table(context, fresh)
+    }
+
+    /// The slot that the table has for the scope of `slot`; that one, if it has none. A
+    /// handle's own may have been evicted, and what is not in the table nobody sweeps.
+    pub(super) fn of_scope(&self, slot: &Arc<Slot>) -> Arc<Slot> {
+        self.in_table(&slot.context, || slot.clone())
+    }
+
+    fn in_table(&self, context: &EncryptionContext, else_this: impl FnOnce() -> Arc<Slot>) -> Arc<Slot> {
+        let mut slots = self.by_context();
+        if let Some(slot) = slots.get(context) {
+            return slot.clone();
+        }
+        let slot = else_this();
+        let evicted = slots.insert(context.clone(), slot.clone());
+        drop(slots);
+        if let Some(evicted) = evicted {
+            evicted.empty();
+        }
+        slot
+    }
+
+    fn by_context(&self) -> MutexGuard<'_, Table> {
+        lock(&self.by_context)
+    }
+}
+
+impl Expires for Slots {
+    fn sweep(&self, now: Duration) -> Option<Duration> {
+        let slots: Vec<_> = self.by_context().values().cloned().collect();
+        let next = slots.iter().filter_map(|slot| slot.sweep(now)).min();
+        drop(slots);
+        // An empty slot that no handle has is of no use.
+        self.by_context().retain(|slot| Arc::strong_count(slot) > 1 || !slot.is_empty());
+        next
+    }
+
+    fn rt(&self) -> &Arc<dyn Runtime> {
+        &self.rt
+    }
+
+    fn watch(&self) -> &Watch {
+        &self.watch
+    }
+}
+
+/// Where the handles of one scope find its DEK.
+pub(crate) struct Slot {
+    pub(super) context: EncryptionContext,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+pub(super) enum State {
+    #[default]
+    Empty,
+    Coming(u64, Flight<Result<Arc<SealDek>>>),
+    Here(Arc<SealDek>),
+}
+
+impl Slot {
+    /// Drops a DEK whose time is over; when the one that stays will be.
+    fn sweep(&self, now: Duration) -> Option<Duration> {
+        let mut state = self.state();
+        match &*state {
+            State::Here(dek) if dek.until() > now => Some(dek.until()),
+            State::Here(_) => {
+                let _over = std::mem::take(&mut *state);
+                drop(state);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        matches!(*self.state(), State::Empty)
+    }
+
+    /// Its next seal asks the table again.
+    fn empty(&self) {
+        let mut state = self.state();
+        let _gone = std::mem::take(&mut *state);
+        drop(state);
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+/// What a flight leaves in its slot, whoever still waits for it: the DEK, or nothing.
+pub(super) struct Landing {
+    pub(super) slots: Arc<Slots>,
+    pub(super) slot: Arc<Slot>,
+    pub(super) number: u64,
+}
+
+impl Landing {
+    /// Only a slot that is in the table keeps a DEK: nobody sweeps another.
+    pub(super) fn here(&self, dek: &Arc<SealDek>) {
+        let slots = self.slots.by_context();
+        if slots.get(&self.slot.context).is_some_and(|slot| Arc::ptr_eq(slot, &self.slot)) {
+            self.settle(State::Here(dek.clone()));
+        }
+        drop(slots);
+        look_after(&self.slots);
+    }
+
+    fn settle(&self, to: State) {
+        let mut state = self.slot.state();
+        if matches!(*state, State::Coming(number, _) if number == self.number) {
+            let _flight = std::mem::replace(&mut *state, to);
+            drop(state);
+        }
+    }
+}
+
+impl Drop for Landing {
+    /// It failed, or panicked: the next call tries again.
+    fn drop(&mut self) {
+        self.settle(State::Empty);
+    }
+}
