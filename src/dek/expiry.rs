@@ -1,10 +1,10 @@
 //! Keys go when their time is over, also when nobody asks.
-use crate::rt::Runtime;
+use crate::rt::{
+    Runtime,
+    sync::atomic::{AtomicBool, Ordering},
+};
 use std::{
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Weak},
     time::Duration,
 };
 

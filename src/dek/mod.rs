@@ -7,6 +7,8 @@ mod keks;
 mod opening;
 mod policy;
 mod rewrapping;
+#[cfg(all(test, shuttle))]
+mod schedules;
 mod sealing;
 mod slots;
 mod unwrapping;

@@ -11,14 +11,13 @@ use crate::{
     crypto::Xaes256Gcm,
     envelope::{DerivedKeys, HeaderCopy, PayloadKey},
     kek::panicked,
-    rt::{BoxFuture, Flight, Runtime, launch, lock},
+    rt::{
+        BoxFuture, Flight, Runtime, launch,
+        sync::{Mutex, lock},
+    },
     secret::check_fork,
 };
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use subtle::ConstantTimeEq;
 
 /// An unwrapped DEK, for one suite and context. It cannot seal.

@@ -3,10 +3,10 @@ use super::{Keks, bounded::Bounded, keks::Freshness, unwrapping::Unwrapped};
 use crate::{
     EncryptionContext, Error, Header, Result,
     envelope::{DerivedKeys, HeaderCopy},
-    rt::lock,
+    rt::sync::{Mutex, MutexGuard, lock},
     secret::check_fork,
 };
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 /// Headers that are remembered.
 const MOST: usize = 1024;

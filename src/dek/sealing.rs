@@ -9,16 +9,13 @@ use crate::{
     crypto::Xaes256Gcm,
     envelope::{DerivedKeys, HeaderCopy, PayloadKey, Plan},
     kek::panicked,
-    rt::{Flight, Runtime, launch},
+    rt::{
+        Flight, Runtime, launch,
+        sync::atomic::{AtomicU64, Ordering},
+    },
     secret::check_fork,
 };
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 /// How often a caller waits for a DEK that others then use up before it.
 const PATIENCE: usize = 3;
@@ -27,7 +24,7 @@ const PATIENCE: usize = 3;
 pub(crate) struct SealDek {
     dek: Dek,
     recipients: Vec<Recipient>,
-    context: EncryptionContext,
+    pub(super) context: EncryptionContext,
     /// Header and mac of suite 1, the same for every record.
     pub(crate) header: HeaderCopy,
     payload: PayloadKey,

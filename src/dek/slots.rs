@@ -6,13 +6,13 @@ use super::{
 };
 use crate::{
     EncryptionContext, Result,
-    rt::{Flight, Runtime, lock},
+    rt::{
+        Flight, Runtime,
+        sync::{Mutex, MutexGuard, lock},
+    },
     secret::forked,
 };
-use std::{
-    sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 type Table = Bounded<EncryptionContext, Arc<Slot>>;
 

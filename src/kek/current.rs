@@ -2,15 +2,16 @@
 use super::{Kek, standing::nanos};
 use crate::{
     KeyId,
-    rt::{Flight, launch, lock},
-};
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+    rt::{
+        Flight, launch,
+        sync::{
+            Mutex,
+            atomic::{AtomicU64, Ordering},
+            lock,
+        },
     },
-    time::Duration,
 };
+use std::{sync::Arc, time::Duration};
 
 /// `current_key` may be a call: what it said is good for this long.
 const GOOD_FOR: Duration = Duration::from_secs(30);

@@ -3,18 +3,16 @@ use super::{KeyUri, KmsBackend};
 use crate::{
     Dek, EncryptionContext, Error, ErrorKind, KeyId, Result, WrappedDek,
     crypto::{Kwp, random},
-    rt::{Background, Runtime, lock},
-};
-use std::{
-    collections::VecDeque,
-    fmt,
-    future::pending,
-    sync::{
-        Arc, Mutex, MutexGuard,
-        atomic::{AtomicU64, Ordering},
+    rt::{
+        Background, Runtime,
+        sync::{
+            Mutex, MutexGuard,
+            atomic::{AtomicU64, Ordering},
+            lock,
+        },
     },
-    time::Duration,
 };
+use std::{collections::VecDeque, fmt, future::pending, sync::Arc, time::Duration};
 
 /// What a call meets instead of its answer, or before it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! How the calls to a KEK went lately.
-use crate::{Error, ErrorKind};
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
+use crate::{
+    Error, ErrorKind,
+    rt::sync::atomic::{AtomicU64, Ordering},
 };
+use std::time::Duration;
 
 /// A KEK that did not answer is asked after the others for this long.
 const DOUBTED_FOR: Duration = Duration::from_secs(30);

@@ -1,5 +1,13 @@
 //! The thread: a timer heap and a run queue.
-use super::{BoxFuture, Runtime, lock, wait};
+use super::{
+    BoxFuture, Runtime,
+    sync::{
+        Condvar, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+        lock,
+    },
+    wait,
+};
 use crate::{arch::since_boot, secret::forked};
 use std::{
     cell::Cell,
@@ -7,10 +15,7 @@ use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, PoisonError},
     task::{Context, Poll, Wake, Waker},
     thread,
     time::Duration,

@@ -1,10 +1,14 @@
 //! One piece of work, many waiters.
-use super::{BoxFuture, Runtime, background::wake, lock};
+use super::{
+    BoxFuture, Runtime,
+    background::wake,
+    sync::{Mutex, MutexGuard, lock},
+};
 use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 

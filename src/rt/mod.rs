@@ -6,6 +6,7 @@ mod file;
 mod flight;
 #[cfg(feature = "test-util")]
 mod simulated;
+pub(crate) mod sync;
 mod wait;
 
 #[cfg(feature = "test-util")]
@@ -21,7 +22,6 @@ pub(crate) use flight::{Flight, launch};
 
 use std::{
     pin::{Pin, pin},
-    sync::{Mutex, MutexGuard, PoisonError},
     task::Poll,
     time::Duration,
 };
@@ -38,12 +38,6 @@ pub trait Runtime: Send + Sync + 'static {
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()>;
     /// Drives `task` to its end, whoever else goes away.
     fn spawn(&self, task: BoxFuture<'static, ()>);
-}
-
-/// Locks what a panic leaves usable: nothing here is half changed when somebody else's code
-/// runs.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What all of them give, in their order; they go on at the same time.

@@ -1,11 +1,14 @@
 //! Simulated time, for tests of your own outages.
-use super::{BoxFuture, Runtime, lock};
+use super::{
+    BoxFuture, Runtime,
+    sync::{Mutex, MutexGuard, lock},
+};
 use std::{
     collections::BTreeMap,
     future::poll_fn,
     mem,
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };

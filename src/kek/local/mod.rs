@@ -11,7 +11,10 @@ use super::{KeyUri, KmsBackend, uri::percent_decode};
 use crate::{
     Dek, EncryptionContext, Error, ErrorKind, KeyId, Result, WrappedDek,
     crypto::Kwp,
-    rt::{NewFile, lock},
+    rt::{
+        NewFile,
+        sync::{Mutex, MutexGuard, lock},
+    },
     secret::check_fork,
 };
 use file::{Key, KeyVersion, check_name, parse, write};
@@ -20,7 +23,7 @@ use std::{
     fmt,
     io::Write,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::Arc,
 };
 
 /// One key of a keyring file, in all its versions: scheme `local`, URI
