@@ -4,17 +4,14 @@ mod common;
 
 use common::*;
 use libkms::{
-    Aad, Dek, DekPolicy, EncryptionContext, Error, ErrorKind, Freshness, KeyId, Kms, OutagePolicy, Result,
-    Scope, Wait, WrappedDek, async_trait,
+    Aad, Dek, DekPolicy, EncryptionContext, ErrorKind, Freshness, KeyId, Kms, OutagePolicy, Result, Scope,
+    Wait, WrappedDek, async_trait,
     kek::{Fault, KmsBackend, Mock},
     rt::Simulated,
 };
 use std::{
     collections::HashSet,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -115,38 +112,6 @@ fn handles_of_one_scope_share_a_dek() {
 }
 
 #[test]
-fn f38_a_thousand_cold_opens_and_first_seals_make_one_call_each() {
-    let kek = Mock::new("k");
-    let sealed = seal(&scope(kek.clone(), &[])).unwrap();
-    kek.always(Some(Fault::Slow(Duration::from_millis(100))));
-    let cold = scope(kek.clone(), &[]);
-    let before = kek.calls();
-    thread::scope(|t| {
-        for _ in 0..500 {
-            t.spawn(|| open(&cold, "", &sealed).unwrap());
-            t.spawn(|| seal(&cold).unwrap());
-        }
-    });
-    assert_eq!(kek.calls() - before, 2);
-}
-
-#[test]
-fn a_caller_that_goes_away_takes_nothing_from_the_others() {
-    let clock = Simulated::new();
-    let kek = Mock::on(clock.clone(), "k");
-    let sealed = seal(&scope(kek.clone(), &[])).unwrap();
-    kek.then(Fault::Slow(Duration::from_secs(1)));
-    let kms = Kms::builder().kek(kek.clone()).runtime(clock.clone()).build().unwrap();
-    let (cold, before) = (kms.scope(EncryptionContext::empty()), kek.calls());
-    let mut first = Box::pin(cold.open(Aad::empty(), &sealed));
-    let waker = std::task::Waker::noop();
-    assert!(first.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_pending());
-    drop(first);
-    clock.block_on(cold.open(Aad::empty(), &sealed)).unwrap();
-    assert_eq!(kek.calls() - before, 1);
-}
-
-#[test]
 fn faults_become_errors_of_their_kind_and_the_next_call_tries_again() {
     for (fault, kind) in [
         (Fault::Unavailable, ErrorKind::Unavailable),
@@ -215,46 +180,6 @@ fn a_kms_that_hangs_is_given_up_in_time() {
     let started = Instant::now();
     assert!(seal(&kms.scope(EncryptionContext::empty())).is_err());
     assert!(started.elapsed() >= Duration::from_millis(50));
-}
-
-/// Panics in every call, at first or at the second poll.
-struct Panics(Arc<AtomicU32>);
-
-#[async_trait]
-impl KmsBackend for Panics {
-    fn scheme(&self) -> &str {
-        "x-panics"
-    }
-    fn accepts(&self, _: &KeyId) -> bool {
-        true
-    }
-    async fn wrap_dek(&self, dek: &Dek, _: &EncryptionContext) -> Result<WrappedDek> {
-        if self.0.fetch_add(1, Ordering::SeqCst) == 0 {
-            panic!("no reactor running");
-        }
-        Ok(WrappedDek::new(KeyId::new("k")?, dek.expose()?.to_vec()))
-    }
-    async fn unwrap_dek(&self, _: &WrappedDek, _: &EncryptionContext) -> Result<Dek> {
-        let mut asked = false;
-        std::future::poll_fn(|cx| {
-            assert!(!asked, "on purpose");
-            asked = true;
-            cx.waker().wake_by_ref();
-            std::task::Poll::Pending
-        })
-        .await
-    }
-}
-
-#[test]
-fn a_backend_that_panics_is_an_error_and_the_next_call_tries_again() {
-    let scope = scope(Panics(Arc::default()), &[]);
-    assert_eq!(seal(&scope).unwrap_err().kind(), ErrorKind::BadReply);
-    let sealed = seal(&scope).unwrap();
-    for _ in 0..2 {
-        let error: Error = open(&scope, "", &sealed).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::BadReply, "{error}");
-    }
 }
 
 #[test]
@@ -330,22 +255,6 @@ fn sealing_into_a_buffer_appends_or_leaves_it() {
     assert_eq!(back, b"alsox");
     assert!(scope.open_into(Aad::from("other"), &out[6..], &mut back).wait().is_err());
     assert_eq!(back, b"alsox");
-}
-
-#[test]
-fn what_nobody_waited_for_is_not_served_later() {
-    let (clock, kek) = (Simulated::new(), Mock::new("k"));
-    let kms = Kms::builder().kek(kek.clone()).runtime(clock.clone()).build().unwrap();
-    let scope = kms.scope(EncryptionContext::empty());
-    kek.then(Fault::Hang);
-    let mut gone = Box::pin(scope.seal(Aad::empty(), b"x"));
-    let waker = std::task::Waker::noop();
-    assert!(gone.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_pending());
-    drop(gone);
-    clock.advance(Duration::from_secs(4));
-    clock.advance(Duration::from_secs(3600));
-    seal(&scope).unwrap();
-    assert_eq!(kek.calls(), 2);
 }
 
 #[test]
@@ -449,45 +358,6 @@ fn shared_backends_are_backends() {
     seal(&kms.scope(EncryptionContext::empty())).unwrap();
     let many = (0..17).fold(Kms::builder(), |b, _| b.kek(kek.clone()));
     assert_eq!(many.build().unwrap_err().kind(), ErrorKind::Misuse);
-}
-
-/// A backend that waits on libkms's own thread would wait for itself: an error, no hang.
-struct Waits(Mock);
-
-#[async_trait]
-impl KmsBackend for Waits {
-    fn scheme(&self) -> &str {
-        "x-waits"
-    }
-    fn accepts(&self, key_id: &KeyId) -> bool {
-        self.0.accepts(key_id)
-    }
-    async fn wrap_dek(&self, dek: &Dek, context: &EncryptionContext) -> Result<WrappedDek> {
-        // Pending once, so that the rest runs on libkms's thread.
-        let mut asked = false;
-        std::future::poll_fn(|cx| {
-            if std::mem::replace(&mut asked, true) {
-                return std::task::Poll::Ready(());
-            }
-            cx.waker().wake_by_ref();
-            std::task::Poll::Pending
-        })
-        .await;
-        self.0.always(Some(Fault::Slow(Duration::from_millis(20))));
-        self.0.wrap_dek(dek, context).wait()
-    }
-    async fn unwrap_dek(&self, wrapped: &WrappedDek, context: &EncryptionContext) -> Result<Dek> {
-        self.0.unwrap_dek(wrapped, context).await
-    }
-}
-
-#[test]
-fn a_backend_that_waits_on_our_thread_is_an_error() {
-    let scope = scope(Waits(Mock::new("k")), &[]);
-    assert_eq!(seal(&scope).unwrap_err().kind(), ErrorKind::BadReply);
-    let kek = Mock::new("other");
-    kek.always(Some(Fault::Slow(Duration::from_millis(20))));
-    seal(&common::scope(kek, &[])).expect("the thread is alive");
 }
 
 #[test]
