@@ -41,7 +41,7 @@
 //!
 //! # Features
 //!
-//! `local` (default): keyring files. `test-util`: a scripted KMS, simulated time and the
+//! `local` (default): keyring files. `config`: purposes in a TOML file. `test-util`: a scripted KMS, simulated time and the
 //! contract suite for backends. `cli`: the program `kms`. A feature adds names; it never
 //! changes what existing names do.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -67,6 +67,8 @@ pub use envelope::{
     Aad, Copies, Damage, EncryptionContext, Header, KeyId, Recipient, Reference, Suite, WrappedDek, stream,
 };
 pub use error::{Attempt, Error, ErrorKind, Result};
+#[cfg(feature = "config")]
+pub use kms::KeySet;
 pub use kms::{Builder, Kms, Opened, Outcome, ReferenceRecord, Scope, SealOptions, Usage};
 pub use rt::{NewFile, Wait, wait};
 pub use secret::Dek;
@@ -80,6 +82,6 @@ pub fn inspect(sealed: &[u8]) -> Result<Header> {
 }
 
 /// The README's examples, compiled and run.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "config"))]
 #[doc = include_str!("../README.md")]
-struct Readme;
+mod readme {}

@@ -11,6 +11,8 @@ mod files;
 mod ranges;
 #[path = "../examples/records.rs"]
 mod records;
+#[path = "../examples/tenants.rs"]
+mod tenants;
 #[path = "../examples/two_keks.rs"]
 mod two_keks;
 
@@ -42,6 +44,11 @@ fn files_run() {
 #[test]
 fn clock_and_faults_runs() {
     clock_and_faults::main().unwrap();
+}
+
+#[test]
+fn tenants_run() {
+    tenants::main().unwrap();
 }
 
 #[test]

@@ -7,12 +7,12 @@ mod clock;
 mod entropy;
 mod link;
 mod portable;
-#[cfg(all(unix, feature = "local"))]
+#[cfg(all(unix, any(feature = "config", feature = "local")))]
 mod user;
 
 pub(crate) use clock::since_boot;
 pub(crate) use entropy::hardware_word;
 pub(crate) use link::{link_open_file, rename_new};
 pub(crate) use portable::{Aes, Aes256Enc, Aes256Gcm, Block, on_cipher};
-#[cfg(all(unix, feature = "local"))]
+#[cfg(all(unix, any(feature = "config", feature = "local")))]
 pub(crate) use user::effective_user;

@@ -1,11 +1,15 @@
 //! The facade: a `Kms` is keys and policies, a `Scope` is a `Kms` and a context.
 mod builder;
+#[cfg(feature = "config")]
+mod config;
 mod files;
 mod rewrap;
 mod scope;
 mod streams;
 
 pub use builder::Builder;
+#[cfg(feature = "config")]
+pub use config::KeySet;
 pub use files::Outcome;
 pub use scope::{Opened, ReferenceRecord, Scope};
 pub use streams::SealOptions;

@@ -69,6 +69,11 @@ impl Scope {
         Self { kms, context, slot: OnceLock::new(), reserved }
     }
 
+    /// The keys and policies.
+    pub fn kms(&self) -> &Kms {
+        &self.kms
+    }
+
     /// What everything here is bound to.
     pub fn context(&self) -> &EncryptionContext {
         &self.context

@@ -8,6 +8,14 @@ pub mod limits {
     #![doc = include_str!("limits.md")]
 }
 
+#[cfg(feature = "config")]
+pub mod configuration {
+    #![doc = include_str!("configuration.md")]
+    #![doc = "```toml"]
+    #![doc = include_str!("../../examples/cluster.toml")]
+    #![doc = "```"]
+}
+
 pub mod format {
     #![doc = include_str!("format.md")]
 }

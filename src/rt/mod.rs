@@ -15,7 +15,7 @@ pub use wait::{Wait, wait};
 
 pub(crate) use background::Background;
 pub use file::NewFile;
-#[cfg(feature = "local")]
+#[cfg(any(feature = "config", feature = "local"))]
 pub(crate) use file::open_at_once;
 pub(crate) use file::{lock_file, real_path};
 pub(crate) use flight::{Flight, launch};
