@@ -9,6 +9,7 @@ use std::{fs, path::Path};
 
 fn main() {
     headers();
+    configs();
     contexts();
     keyrings();
     streams();
@@ -52,6 +53,17 @@ fn headers() {
     write("header", "second-lost", changed(place));
     write("header", "copies-differ", changed(2 * place - 1));
     write("header", "two-copies", two);
+}
+
+fn configs() {
+    let cluster = include_str!("../examples/cluster.toml");
+    write("config", "cluster", cluster.replace("local:/etc/kms/", "mock:"));
+    let one = "[purpose.a]\nkeks = ['mock:a']\nopens_with = ['mock:b']\ncontext.\"a b\" = 'c'\n";
+    write("config", "one", one);
+    write("config", "policy", format!("{one}dek = {{ messages = 0x10, bytes = '1 KiB', time = '1h' }}\n"));
+    write("config", "duplicate", format!("{one}{one}"));
+    write("config", "no-end", format!("{one}dek = {{ messages = ["));
+    write("config", "arrays", "[[purpose]]\nkeks = [[], {}, 1.5, 2026-11-24, inf, '''\n''']\n");
 }
 
 fn contexts() {
