@@ -19,7 +19,8 @@ fn shell_examples_run() {
     let program = Path::new(env!("CARGO_BIN_EXE_kms")).parent().unwrap();
     let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
     let ran = Command::new("sh")
-        .args(["-euc", &script])
+        // A configuration that others can write is refused.
+        .args(["-euc", &format!("umask 022\n{script}")])
         .current_dir(&folder.0)
         .env("PATH", path)
         .env("HOME", &folder.0)

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 /// Seals files under keys you own, and opens them
 ///
 /// Envelope encryption: every file is sealed under a data key (DEK), which a key encryption
-/// key (KEK) in a KMS or in a keyring file wraps. With neither --kek nor --opens-with the
-/// keyring is kms/keyring.json in $XDG_DATA_HOME or ~/.local/share, key default; seal makes
-/// it when there is none.
+/// key (KEK) in a KMS or in a keyring file wraps. With none of --kek, --opens-with and
+/// --purpose the keyring is kms/keyring.json in $XDG_DATA_HOME or ~/.local/share, key
+/// default; seal makes it when there is none.
 #[derive(Parser)]
 #[command(name = "kms", version, max_term_width = 100, after_long_help = EXIT_CODES)]
 pub(crate) struct Args {
@@ -39,6 +39,7 @@ pub(crate) enum Command {
     Rewrap(RewrapArgs),
     Inspect(InspectArgs),
     Keyring(KeyringArgs),
+    Purposes(PurposesArgs),
 }
 
 /// Seal files: FILE becomes FILE.kms beside it, and stays
@@ -84,14 +85,14 @@ pub(crate) struct OpenArgs {
     #[arg(long, conflicts_with = "output")]
     pub(crate) verify: bool,
     /// Open with the context that the file stores, and tell which it was. Whoever wrote the
-    /// file chose it
+    /// file chose it; with --purpose, it must hold every pair of the purpose's
     #[arg(long, conflicts_with = "context")]
     pub(crate) stored_context: bool,
 }
 
 /// Put sealed files under other KEKs: the payload keeps every byte
 ///
-/// Afterwards the recipients are exactly the --kek ones. With two header copies this is done
+/// Afterwards the recipients are exactly the --kek ones, or the keks of the --purpose. With two header copies this is done
 /// in place, safe against a crash, whatever the size of the file; else a new file takes the
 /// place of the old one. A header copy that is lost is mended. Files that need nothing are
 /// left alone, so a run that was interrupted is simply run again. Who could open a file
@@ -107,7 +108,8 @@ pub(crate) struct RewrapArgs {
     pub(crate) recursive: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) keys: Keys,
-    /// Take the context that each file stores. Whoever wrote the file chose it
+    /// Take the context that each file stores. Whoever wrote the file chose it; with
+    /// --purpose, it must hold every pair of the purpose's
     #[arg(long, conflicts_with = "context")]
     pub(crate) stored_context: bool,
 }
@@ -186,6 +188,23 @@ pub(crate) enum KeyringCommand {
     },
 }
 
+/// Tell which purposes a configuration has
+///
+/// Checks the whole file and opens every KEK that it names; no KMS is called. The manual
+/// page of the library, "configuration", tells what such a file says.
+///
+/// --json prints an array of purpose (its name) and context, an object of strings.
+#[derive(clap::Args)]
+#[command(after_long_help = EXIT_CODES)]
+pub(crate) struct PurposesArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// Which key.
 #[derive(clap::Args)]
 pub(crate) struct KeyArgs {
@@ -234,7 +253,15 @@ pub(crate) struct Keys {
     /// A KEK that only opens
     #[arg(long, value_name = "URI")]
     pub(crate) opens_with: Vec<String>,
-    /// A pair of the encryption context. Not secret
+    /// A configuration file: --purpose says which of its purposes gives the KEKs, the context
+    /// and the DEK policy
+    #[arg(long, value_name = "FILE", requires = "purpose", conflicts_with_all = ["kek", "opens_with"])]
+    pub(crate) config: Option<PathBuf>,
+    /// A purpose of the configuration file
+    #[arg(long, value_name = "NAME", requires = "config")]
+    pub(crate) purpose: Option<String>,
+    /// A pair of the encryption context; with --purpose, one more than the purpose has. Not
+    /// secret
     #[arg(long, value_name = "k=v", value_parser = pair, allow_hyphen_values = true)]
     pub(crate) context: Vec<(String, String)>,
 }
@@ -242,7 +269,7 @@ pub(crate) struct Keys {
 impl Keys {
     /// No KEK is named.
     pub(crate) fn are_the_users(&self) -> bool {
-        self.kek.is_empty() && self.opens_with.is_empty()
+        self.kek.is_empty() && self.opens_with.is_empty() && self.config.is_none()
     }
 }
 

@@ -3,10 +3,11 @@ use crate::{
     failure::Failure,
     text::{shell_word, visible},
 };
-use libkms::{EncryptionContext, Header};
+use libkms::{EncryptionContext, Error, ErrorKind, Header};
 
 /// The context that was named; with --stored-context, the one in the file. A stored one is
-/// not taken unasked: whoever wrote the file chose it.
+/// not taken unasked: whoever wrote the file chose it. Nor one of another purpose: the pairs
+/// named, which are then a purpose's, say what the file is for.
 pub(crate) fn choose(
     take_stored: bool,
     named: &EncryptionContext,
@@ -14,13 +15,21 @@ pub(crate) fn choose(
 ) -> Result<EncryptionContext, Failure> {
     let stored = header.stored_context();
     match stored {
-        Some(stored) if take_stored => Ok(stored.clone()),
+        Some(stored) if take_stored && holds(stored, named) => Ok(stored.clone()),
+        Some(_) if take_stored => Err(Failure::from(Error::new(
+            ErrorKind::Authentication,
+            "the context it stores does not hold every pair of this purpose's: it is not of this purpose",
+        ))),
         None if take_stored => Err(Failure::context(
             "it stores no context: name the one it was sealed with, --context k=v".into(),
         )),
         Some(stored) if named.is_empty() && !stored.is_empty() => Err(Failure::context(asked_for(stored))),
         _ => Ok(named.clone()),
     }
+}
+
+fn holds(all: &EncryptionContext, some: &EncryptionContext) -> bool {
+    some.iter().all(|pair| all.iter().any(|p| p == pair))
 }
 
 /// A context as the options that name it, or as text where none can.

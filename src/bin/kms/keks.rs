@@ -1,8 +1,9 @@
-//! The KEKs: those that were named, or the user's own keyring.
+//! The KEKs and the context: those that were named, those of a purpose, or the user's own
+//! keyring.
 use crate::{args::Keys, failure::Failure, keyring};
 use libkms::{
-    Kms, Wait,
-    kek::{Keyring, from_uri},
+    EncryptionContext, KeySet, Kms, Scope, Wait,
+    kek::{Keyring, Schemes, from_uri},
 };
 use std::{
     env,
@@ -20,7 +21,21 @@ pub(crate) enum Missing {
 /// The key of the user's own keyring.
 const KEY: &str = "default";
 
-pub(crate) fn kms(keys: &Keys, missing: Missing) -> Result<Kms, Failure> {
+/// The KEKs, and the context as far as it was named.
+pub(crate) fn scope(keys: &Keys, missing: Missing) -> Result<Scope, Failure> {
+    let (Some(config), Some(purpose)) = (&keys.config, &keys.purpose) else {
+        let context = EncryptionContext::new(keys.context.iter().cloned())?;
+        return Ok(kms(keys, missing)?.scope(context));
+    };
+    let all = KeySet::load_only(config, &[purpose], &Schemes::default()).wait()?;
+    let mut scope = all.purpose(purpose)?.clone();
+    for (key, value) in &keys.context {
+        scope = scope.with(key, value)?;
+    }
+    Ok(scope)
+}
+
+fn kms(keys: &Keys, missing: Missing) -> Result<Kms, Failure> {
     let mut builder = Kms::builder();
     for uri in &keys.kek {
         builder = builder.kek(from_uri(uri).wait()?);

@@ -11,6 +11,7 @@ mod open;
 mod output;
 mod plan;
 mod progress;
+mod purposes;
 mod rewrap;
 mod seal;
 mod text;
@@ -35,5 +36,6 @@ fn run() -> Result<ExitCode, Failure> {
         Command::Rewrap(args) => rewrap::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Keyring(args) => keyring::run(args),
+        Command::Purposes(args) => purposes::run(&args),
     }
 }

@@ -4,11 +4,11 @@ use crate::{
     context,
     failure::{Failure, say},
     input::Input,
-    keks::{Missing, kms},
+    keks::{self, Missing},
     output::Output,
     plan::{Job, Outputs, Source, Target, each, jobs},
 };
-use libkms::{Aad, EncryptionContext, Header, Kms, Suite};
+use libkms::{Aad, Header, Scope, Suite};
 use std::{
     io::{self, BufRead},
     process::ExitCode,
@@ -28,31 +28,24 @@ pub(crate) fn run(args: &OpenArgs) -> Result<ExitCode, Failure> {
         None => Outputs::Opened,
     };
     let jobs = jobs(&args.files, outputs)?;
-    let named = EncryptionContext::new(args.keys.context.iter().cloned())?;
     if args.keys.are_the_users() && jobs.iter().any(Job::reads_stdin) {
         // Whoever seals at the other end may yet have to make the keyring. What is wrong
         // with the input is told when it is read.
         let _ = io::stdin().lock().fill_buf();
     }
-    let kms = kms(&args.keys, Missing::Fail)?;
-    Ok(each(jobs, |from, to| open(&kms, args, &named, from, to)))
+    let named = keks::scope(&args.keys, Missing::Fail)?;
+    Ok(each(jobs, |from, to| open(&named, args, from, to)))
 }
 
-fn open(
-    kms: &Kms,
-    args: &OpenArgs,
-    named: &EncryptionContext,
-    from: &Source,
-    to: &Target,
-) -> Result<(), Failure> {
+fn open(named: &Scope, args: &OpenArgs, from: &Source, to: &Target) -> Result<(), Failure> {
     let mut input = Input::open(from)?.shown(from, to);
     if args.range.is_some() && !input.is_seekable() {
         return Err(Failure::usage("--range needs a file in which one can seek"));
     }
     let header = Header::read(&mut input)?;
-    let context = context::choose(args.stored_context, named, &header)?;
+    let context = context::choose(args.stored_context, named.context(), &header)?;
     let told = args.stored_context.then(|| context::told(&context));
-    let scope = kms.scope(context);
+    let scope = named.kms().scope(context);
     let mut output = Output::begin(from, to, args.files.force, input.about.as_ref())?;
     let aad = Aad::from(args.aad.as_deref().unwrap_or_default());
     let outcome = match (args.range, header.suite()) {

@@ -84,6 +84,13 @@ impl Write for Output {
     }
 }
 
+/// To standard output, all of it.
+pub(crate) fn print(text: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(text).and_then(|()| stdout.flush());
+    written.map_err(|e| Failure::io("cannot write standard output", &e))
+}
+
 fn file(from: &Source, path: &Path, force: bool, like: Option<&Metadata>) -> Result<To, Failure> {
     let new = |path: &Path| {
         let file = NewFile::create(path, false)?;

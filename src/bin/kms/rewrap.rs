@@ -3,12 +3,12 @@ use crate::{
     args::RewrapArgs,
     context,
     failure::{Failure, Tally},
-    keks::{Missing, kms},
+    keks::{self, Missing},
     plan::SUFFIX,
     text::visible_path,
     tree::files_below,
 };
-use libkms::{EncryptionContext, Header, Kms};
+use libkms::{Header, Scope};
 use std::{
     fs::File,
     io::{self, Write},
@@ -17,11 +17,10 @@ use std::{
 };
 
 pub(crate) fn run(args: &RewrapArgs) -> Result<ExitCode, Failure> {
-    let named = EncryptionContext::new(args.keys.context.iter().cloned())?;
-    let kms = kms(&args.keys, Missing::Fail)?;
+    let named = keks::scope(&args.keys, Missing::Fail)?;
     let (mut tally, mut rewrapped, mut current, mut failed) = (Tally::default(), 0, 0, 0);
     for (path, read) in selected(args) {
-        match read.and_then(|()| rewrap(&kms, args, &named, &path)) {
+        match read.and_then(|()| rewrap(&named, args, &path)) {
             Ok(true) => rewrapped += 1,
             Ok(false) => current += 1,
             Err(failure) => {
@@ -48,9 +47,9 @@ fn selected(args: &RewrapArgs) -> Vec<(PathBuf, Result<(), Failure>)> {
     all
 }
 
-fn rewrap(kms: &Kms, args: &RewrapArgs, named: &EncryptionContext, path: &Path) -> Result<bool, Failure> {
+fn rewrap(named: &Scope, args: &RewrapArgs, path: &Path) -> Result<bool, Failure> {
     let file = File::open(path).map_err(|e| Failure::io("cannot read", &e))?;
     let header = Header::read(file)?;
-    let context = context::choose(args.stored_context, named, &header)?;
-    Ok(kms.scope(context).rewrap_file(path)?)
+    let context = context::choose(args.stored_context, named.context(), &header)?;
+    Ok(named.kms().scope(context).rewrap_file(path)?)
 }

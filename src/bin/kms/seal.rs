@@ -3,17 +3,16 @@ use crate::{
     args::SealArgs,
     failure::Failure,
     input::Input,
-    keks::{Missing, kms},
+    keks::{self, Missing},
     output::Output,
     plan::{Outputs, Source, Target, each, jobs},
 };
-use libkms::{Aad, Copies, EncryptionContext, Scope, SealOptions};
+use libkms::{Aad, Copies, Scope, SealOptions};
 use std::process::ExitCode;
 
 pub(crate) fn run(args: &SealArgs) -> Result<ExitCode, Failure> {
     let jobs = jobs(&args.files, Outputs::Sealed)?;
-    let context = EncryptionContext::new(args.keys.context.iter().cloned())?;
-    let scope = kms(&args.keys, Missing::Create)?.scope(context);
+    let scope = keks::scope(&args.keys, Missing::Create)?;
     Ok(each(jobs, |from, to| seal(&scope, args, from, to)))
 }
 
