@@ -1,4 +1,4 @@
-//! The program with a configuration file.
+//! The program with a configuration file; its completions and manual pages.
 #![cfg(unix)]
 mod common;
 
@@ -6,6 +6,7 @@ use common::Folder;
 use libkms::kek::{Keyring, KeyringFile};
 use serde_json::Value;
 use std::{
+    collections::BTreeSet,
     fs,
     os::unix::fs::PermissionsExt,
     process::{Command, Stdio},
@@ -277,10 +278,104 @@ fn purposes_are_listed() {
     assert!(["purpose", "context"].iter().all(|name| help.text().contains(name)));
 }
 
+/// What bash offers behind these words, the last of which is begun.
+fn completed(folder: &Folder, words: &str) -> Vec<String> {
+    let all: Vec<_> = words.split(' ').collect();
+    let (last, before) = (all.len() - 1, all[all.len() - 2]);
+    let line = format!(
+        "set -eu; source ./completions; [[ $(complete -p kms) == *' -F _kms '* ]]
+         COMP_WORDS=({words}); COMP_CWORD={last}; COMPREPLY=()
+         _kms kms '{}' '{before}'; echo \"${{COMPREPLY[*]}}\"",
+        all[last]
+    );
+    let ran = Command::new("bash").args(["--norc", "-c", &line]).current_dir(&folder.0).output().unwrap();
+    assert!(ran.status.success(), "{words}: {}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8(ran.stdout).unwrap().split_whitespace().map(Into::into).collect()
+}
+
+#[test]
+fn shells_complete() {
+    let home = home("completions");
+    let script = done(&home, "completions bash");
+    write(&home, "completions", script.text());
+    assert_eq!(completed(&home, "kms se"), ["seal"]);
+    assert_eq!(completed(&home, "kms keyring ro"), ["rotate"]);
+    assert_eq!(completed(&home, "kms seal --ke"), ["--kek"]);
+    assert_eq!(completed(&home, "kms seal --p"), ["--purpose"]);
+    assert_eq!(completed(&home, "kms completions z"), ["zsh"]);
+    assert!(completed(&home, "kms open --").contains(&"--stored-context".to_owned()));
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = done(&home, &format!("completions {shell}"));
+        for word in ["rewrap", "stored-context", "purpose"] {
+            assert!(script.text().contains(word), "{shell} {word}");
+        }
+    }
+    fails(&home, 2, "completions csh");
+    fails(&home, 2, "completions");
+}
+
+#[test]
+fn every_command_has_a_page_with_every_option() {
+    let home = home("man");
+    fs::create_dir(home.join("man1")).unwrap();
+    write(&home, "man1/kms.1", "of an older release");
+    assert!(done(&home, "man man1").out.is_empty());
+    let pages: BTreeSet<_> = fs::read_dir(home.join("man1"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let mut expected = BTreeSet::new();
+    let mut commands = vec![String::new()];
+    while let Some(command) = commands.pop() {
+        let name = format!("kms{}.1", command.replace(' ', "-"));
+        let page =
+            fs::read_to_string(home.join("man1").join(&name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let plain = page.replace("\\-", "-").replace("\\fB", "").replace("\\fR", "");
+        assert!(
+            plain.starts_with(".ie") && page.contains("\n.TH kms") && page.contains("\n.SH SYNOPSIS\n"),
+            "{name}"
+        );
+        let help = done(&home, &format!("{command} --help"));
+        let lines = || help.text().lines().map(str::trim_start);
+        let options = lines().filter(|l| l.starts_with('-')).flat_map(|l| l.split([' ', ',']));
+        let options: Vec<_> = options.filter(|w| w.starts_with("--") && w.len() > 2).collect();
+        assert!(options.contains(&"--help"), "{command}");
+        for option in options {
+            assert!(plain.contains(option), "{name}: {option}");
+        }
+        // Two blanks, the name, two blanks or more.
+        let below = help.text().split("Commands:\n").nth(1).unwrap_or("").split("\n\n").next().unwrap();
+        let below =
+            below.lines().filter_map(|l| l.strip_prefix("  ")?.split(' ').next()).filter(|n| !n.is_empty());
+        commands.extend(below.filter(|n| *n != "help").map(|n| format!("{command} {n}")));
+        expected.insert(name);
+    }
+    assert_eq!(pages, expected);
+    assert!(pages.len() >= 16 && pages.contains("kms-keyring-destroy.1"));
+    let main = fs::read(home.join("man1/kms.1")).unwrap();
+    assert!(done(&home, "man").out == main);
+    assert!(String::from_utf8(main).unwrap().contains("Exit codes:"));
+
+    fails(&home, 1, "man missing");
+    fails(&home, 1, "man a");
+    // Where groff is, it has nothing to say.
+    for page in &pages {
+        let path = home.join("man1").join(page);
+        let Ok(ran) = Command::new("groff").args(["-man", "-Tutf8", "-ww", "-z"]).arg(path).output() else {
+            return;
+        };
+        assert!(
+            ran.status.success() && ran.stderr.is_empty(),
+            "{page}: {}",
+            String::from_utf8_lossy(&ran.stderr)
+        );
+    }
+}
+
 #[test]
 fn a_full_standard_output_is_an_error() {
     let home = home("full");
-    for line in ["purposes --config kms.toml"] {
+    for line in ["completions bash", "man", "purposes --config kms.toml"] {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let ran = command(&home, line).stdout(full).output().unwrap();
         let said = String::from_utf8(ran.stderr).unwrap();

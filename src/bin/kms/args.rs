@@ -1,6 +1,7 @@
 //! The command line.
 use crate::failure::{EXIT_CODES, Failure};
 use clap::{Parser, Subcommand, error::ErrorKind};
+use clap_complete::Shell;
 use std::path::PathBuf;
 
 /// Seals files under keys you own, and opens them
@@ -40,6 +41,8 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     Keyring(KeyringArgs),
     Purposes(PurposesArgs),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
 }
 
 /// Seal files: FILE becomes FILE.kms beside it, and stays
@@ -203,6 +206,25 @@ pub(crate) struct PurposesArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Print what has a shell complete this program's command line
+///
+/// For bash: kms completions bash > ~/.local/share/bash-completion/completions/kms
+#[derive(clap::Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+/// Print this program's manual page, or write one for every subcommand
+#[derive(clap::Args)]
+pub(crate) struct ManArgs {
+    /// Where to put kms.1, kms-seal.1 and so on, in the place of those that are there: an
+    /// existing directory, as ~/.local/share/man/man1 [default: the main page, to standard
+    /// output]
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
 }
 
 /// Which key.

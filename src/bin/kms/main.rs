@@ -1,12 +1,14 @@
 //! `kms`: sealed files from a shell. A thin shell on the library: what it does not find in
 //! the public API, it does not do.
 mod args;
+mod completions;
 mod context;
 mod failure;
 mod input;
 mod inspect;
 mod keks;
 mod keyring;
+mod man;
 mod open;
 mod output;
 mod plan;
@@ -37,5 +39,7 @@ fn run() -> Result<ExitCode, Failure> {
         Command::Inspect(args) => inspect::run(&args),
         Command::Keyring(args) => keyring::run(args),
         Command::Purposes(args) => purposes::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }
