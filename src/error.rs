@@ -34,6 +34,8 @@ pub enum ErrorKind {
     Malformed,
     /// None of the configured KEKs is named by this envelope; no KMS was called.
     NoMatchingKek,
+    /// The header of this reference record is not where headers are kept.
+    NoHeader,
     /// The KMS refused for good: no permission, key disabled or destroyed.
     Denied,
     /// The KMS did not answer, throttled or was too slow. Retry later.
@@ -134,6 +136,10 @@ impl Error {
         Self::new(ErrorKind::Malformed, field)
     }
 
+    pub(crate) fn no_header() -> Self {
+        Self::new(ErrorKind::NoHeader, "the header of this reference record is not there")
+    }
+
     pub(crate) fn misuse(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::Misuse, detail)
     }
@@ -197,6 +203,7 @@ impl From<Error> for io::Error {
             ErrorKind::Authentication | ErrorKind::Malformed => io::ErrorKind::InvalidData,
             ErrorKind::Denied => io::ErrorKind::PermissionDenied,
             ErrorKind::Unavailable => io::ErrorKind::TimedOut,
+            ErrorKind::NoHeader => io::ErrorKind::NotFound,
             ErrorKind::Misuse => io::ErrorKind::InvalidInput,
             _ => io::ErrorKind::Other,
         };

@@ -30,6 +30,8 @@
 //! - Records go through [`Scope::seal`] and [`Scope::open`]; while the scope's DEK is good
 //!   they make no call to the KMS. Large data goes through [`stream`]: constant memory,
 //!   random access.
+//! - Many small records of one DEK need not each carry its header: [`Scope::references`]
+//!   keeps it once, in a [`HeaderStore`].
 //! - Methods that may wait for a KMS are futures of no particular runtime; [`Wait::wait`]
 //!   serves programs without async. Nothing in the default build needs tokio.
 //! - A KEK is a [`kek::KmsBackend`]: from a URI by [`kek::from_uri`], or your own.
@@ -69,7 +71,10 @@ pub use envelope::{
 pub use error::{Attempt, Error, ErrorKind, Result};
 #[cfg(feature = "config")]
 pub use kms::KeySet;
-pub use kms::{Builder, Kms, Opened, Outcome, ReferenceRecord, Scope, SealOptions, Usage};
+pub use kms::{
+    Builder, HeaderDirectory, HeaderFile, HeaderStore, Kms, MemoryHeaders, Opened, Outcome, ReferenceRecord,
+    ReferenceSealer, References, Scope, SealOptions, Usage,
+};
 pub use rt::{NewFile, Wait, wait};
 pub use secret::Dek;
 

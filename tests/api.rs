@@ -3,7 +3,8 @@ mod common;
 
 use common::*;
 use libkms::{
-    Aad, Dek, EncryptionContext, Error, Header, KeyId, Kms, Opened, Scope, Wait,
+    Aad, Dek, EncryptionContext, Error, Header, HeaderStore, KeyId, Kms, MemoryHeaders, Opened,
+    ReferenceSealer, References, Scope, Wait,
     kek::{Keyring, KmsBackend, Mock, Schemes},
     rt::Simulated,
     stream::{OpenStream, Opening, Sealing},
@@ -30,6 +31,9 @@ fn handles_are_shared_and_futures_sent() {
     shared::<Schemes>();
     shared::<Simulated>();
     shared::<Arc<dyn KmsBackend>>();
+    shared::<References>();
+    shared::<ReferenceSealer>();
+    shared::<Arc<dyn HeaderStore>>();
     let scope = scope(Mock::new("k"), &[]);
     let sealed = send(scope.seal(Aad::empty(), b"x")).wait().unwrap();
     let header = Header::parse(&sealed).unwrap();
@@ -37,6 +41,10 @@ fn handles_are_shared_and_futures_sent() {
     drop(send(scope.sealer(Aad::empty())));
     drop(send(scope.opener(Aad::empty(), &header)));
     drop(send(libkms::kek::from_uri("mock:k")));
+    let references = scope.references(MemoryHeaders::new());
+    let record = send(references.seal(Aad::empty(), b"x")).wait().unwrap();
+    send(references.open(Aad::empty(), &record)).wait().unwrap();
+    drop(send(references.rewrap(&[0; 32])));
 }
 
 #[test]
@@ -56,6 +64,12 @@ fn f35_nothing_secret_is_shown() {
     shown(&Aad::new(&marker));
     shown(&scope.open(Aad::new(&marker), &sealed).wait().unwrap());
     shown(&scope.open(Aad::empty(), &sealed).wait().unwrap_err());
+    let kept = scope.seal_reference(Aad::new(&marker), &marker).wait().unwrap();
+    shown(&scope.reference_sealer(&kept.header).wait().unwrap());
+    let references = scope.references(MemoryHeaders::new());
+    shown(&references);
+    shown(&references.open(Aad::new(&marker), &kept.record).wait().unwrap());
+    shown(&references.open(Aad::empty(), &kept.record).wait().unwrap_err());
     shown(&scope.opener(Aad::new(&marker), &Header::parse(&sealed).unwrap()).wait().unwrap_err());
 }
 

@@ -5,7 +5,10 @@ use libkms::{Copies, Damage, Header, Reference, stream};
 use libkms_fuzz::Dribble;
 
 fuzz_target!(|data: &[u8]| {
-    let _ = Reference::parse(data);
+    if let Ok(reference) = Reference::parse(data) {
+        assert_eq!(Reference::read(Dribble::new(data, 1 + data.len() % 7)).unwrap(), reference);
+        assert!(reference.header(data).is_err(), "a record is no header");
+    }
     let first = Header::prefix_len(data);
     let step = 1 + data.len() % 97;
     let mut source = Dribble::new(data, step);

@@ -4,6 +4,7 @@ mod bounded;
 mod expiry;
 mod hedge;
 mod keks;
+mod kept;
 mod opening;
 mod policy;
 mod rewrapping;
@@ -19,6 +20,7 @@ pub use keks::Freshness;
 pub use policy::{DekPolicy, OutagePolicy, WrapPolicy};
 
 pub(crate) use keks::Keks;
+pub(crate) use kept::KeptDek;
 pub(crate) use opening::{OpenDek, Opener, Unlocked};
 pub(crate) use rewrapping::Rewrapper;
 pub(crate) use sealing::{SealDek, Sealer};

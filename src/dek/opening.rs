@@ -7,7 +7,7 @@ use super::{
     unwrapping::{Unwrapped, none_matches},
 };
 use crate::{
-    EncryptionContext, Error, Header, KeyId, Recipient, Result, Suite,
+    EncryptionContext, Error, Header, KeyId, Recipient, Reference, Result, Suite,
     crypto::Xaes256Gcm,
     envelope::{DerivedKeys, HeaderCopy, PayloadKey},
     kek::panicked,
@@ -25,7 +25,7 @@ pub(crate) struct OpenDek {
     keys: DerivedKeys,
     suite: Suite,
     /// A header and mac that were verified, and the recipient that held.
-    verified: Vec<u8>,
+    verified: HeaderCopy,
     key_id: KeyId,
     until: Duration,
 }
@@ -45,7 +45,7 @@ impl OpenDek {
     /// The mac is checked on a hit as well, unless this is, byte for
     /// byte, the pair that was verified.
     fn holds(&self, copy: &HeaderCopy) -> bool {
-        bool::from(self.verified.ct_eq(copy.bytes())) || copy.verify(&self.keys).is_ok()
+        bool::from(self.verified.bytes().ct_eq(copy.bytes())) || copy.verify(&self.keys).is_ok()
     }
 }
 
@@ -119,11 +119,25 @@ impl Opener {
         };
         inner.warm(&dek, header, context)
     }
+
+    /// The DEK of a reference, if it is remembered, and the header that it was verified by
+    /// still names a KEK that is allowed.
+    pub(crate) fn recall(&self, to: &Reference, context: &EncryptionContext) -> Result<Option<Unlocked>> {
+        check_fork()?;
+        let inner = &self.0;
+        let Some(dek) = inner.by_name((to.suite, to.commitment, context.clone())) else { return Ok(None) };
+        let held = &dek.verified;
+        let allowed = inner.keks.first_accepted(held);
+        Ok(allowed.map(|allowed| inner.unlocked(&dek, std::slice::from_ref(held), held, allowed)))
+    }
 }
 
 impl Inner {
     fn remembered(&self, header: &Header, context: &EncryptionContext) -> Option<Arc<OpenDek>> {
-        let id = (header.suite(), *header.commitment(), context.clone());
+        self.by_name((header.suite(), *header.commitment(), context.clone()))
+    }
+
+    fn by_name(&self, id: (Suite, [u8; 32], EncryptionContext)) -> Option<Arc<OpenDek>> {
         let opened = lock(&self.opened);
         opened.get(&id).filter(|dek| self.rt.now() < dek.until).cloned()
     }
@@ -137,10 +151,21 @@ impl Inner {
         };
         let holds = |copy: &&HeaderCopy| copy.is_for(context) && dek.holds(copy);
         let copy = copies.iter().find(holds).ok_or_else(Error::authentication)?;
+        Ok(self.unlocked(dek, copies, copy, allowed))
+    }
+
+    /// `held`: the one of `copies` that this DEK verified.
+    fn unlocked(
+        &self,
+        dek: &Arc<OpenDek>,
+        copies: &[HeaderCopy],
+        held: &HeaderCopy,
+        allowed: &Recipient,
+    ) -> Unlocked {
         let opened_it = |r: &Recipient| r.wrapped.key_id == dek.key_id;
         let is_there = copies.iter().any(|c| c.recipients().iter().any(opened_it));
         let key_id = if is_there { &dek.key_id } else { &allowed.wrapped.key_id };
-        Ok(Unlocked { dek: dek.clone(), key_id: key_id.clone(), freshness: self.keks.freshness(copy) })
+        Unlocked { dek: dek.clone(), key_id: key_id.clone(), freshness: self.keks.freshness(held) }
     }
 
     /// The flight under way for these bytes, or a new one and what launches it.
@@ -174,7 +199,7 @@ impl Inner {
     async fn unwrap(&self, header: &Header, context: &EncryptionContext) -> Landed {
         let until = self.rt.now().saturating_add(self.time);
         let Unwrapped { keys, copy, recipient, .. } = self.keks.unwrap(header, context).await?;
-        let (verified, key_id) = (copy.bytes().to_vec(), recipient.wrapped.key_id.clone());
+        let (verified, key_id) = (copy.clone(), recipient.wrapped.key_id.clone());
         let dek = Arc::new(OpenDek { keys, suite: header.suite(), verified, key_id, until });
         let id = (header.suite(), *header.commitment(), context.clone());
         // Dropped after the lock.

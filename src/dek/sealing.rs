@@ -5,7 +5,7 @@ use super::{
     slots::{Landing, Slot, Slots, State},
 };
 use crate::{
-    Aad, Copies, Dek, EncryptionContext, KeyId, Recipient, Result, Suite,
+    Aad, Copies, Dek, EncryptionContext, Header, KeyId, Recipient, Result, Suite,
     crypto::Xaes256Gcm,
     envelope::{DerivedKeys, HeaderCopy, PayloadKey, Plan},
     kek::panicked,
@@ -93,6 +93,12 @@ impl SealDek {
         now < self.until && less(&self.messages, 1) && less(&self.bytes, len)
     }
 
+    /// Whether `header`, of one copy, is one of this DEK: it may have been rewrapped.
+    pub(crate) fn made(&self, header: &Header) -> Result<bool> {
+        let keys = DerivedKeys::of(&self.dek, header.suite(), &self.context)?;
+        Ok(header.tries().iter().all(|copy| copy.is_for(&self.context) && copy.verify(&keys).is_ok()))
+    }
+
     /// Header and keys of a payload of suite 2.
     pub(crate) fn chunked(&self, copies: Copies, store_context: bool) -> Result<(HeaderCopy, DerivedKeys)> {
         let keys = DerivedKeys::of(&self.dek, Suite::Chunked, &self.context)?;
@@ -119,6 +125,11 @@ impl Sealer {
 
     pub(crate) fn usage(&self) -> TableUsage {
         self.slots.usage()
+    }
+
+    /// What bounds its DEKs.
+    pub(crate) fn policy(&self) -> &DekPolicy {
+        &self.policy
     }
 
     /// The slot of a scope: one for all its handles.

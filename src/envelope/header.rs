@@ -3,6 +3,8 @@ use super::{
     EncryptionContext, KeyId, Recipient, WrappedDek, check_scheme,
     codec::{Parser, put_long},
     keys::{DerivedKeys, MAC},
+    reference,
+    stream::plaintext_len,
 };
 use crate::{Error, Result};
 use std::ops::RangeInclusive;
@@ -46,6 +48,15 @@ impl Suite {
             return Err(Error::malformed("payload: below its suite's minimum"));
         }
         Ok(())
+    }
+
+    /// Of a payload of this many bytes.
+    pub(super) fn plaintext_len(self, payload: u64) -> Result<u64> {
+        let told = match self {
+            Self::OneShot => payload.checked_sub(self.least_payload() as u64),
+            Self::Chunked => plaintext_len(payload).ok(),
+        };
+        told.ok_or_else(|| Error::malformed("payload: none has this length"))
     }
 
     /// The shortest payload there is.
@@ -99,8 +110,12 @@ impl HeaderCopy {
     /// they are not as the format has them.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self> {
         let mut p = Parser(bytes);
-        if p.array("magic").ok() != Some(MAGIC) {
-            return Err(Error::malformed("magic: not a libkms envelope"));
+        match p.array("magic") {
+            Ok(MAGIC) => {}
+            Ok(reference::MAGIC) => {
+                return Err(Error::malformed("magic: a reference record, whose header is kept elsewhere"));
+            }
+            _ => return Err(Error::malformed("magic: not a libkms envelope")),
         }
         if p.byte("version")? != VERSION {
             return Err(Error::malformed("version"));
@@ -208,6 +223,10 @@ impl HeaderCopy {
     /// As they stand before a payload.
     pub(crate) fn all_copies(&self) -> Vec<u8> {
         self.bytes.repeat(self.copies as usize)
+    }
+
+    pub(crate) fn suite(&self) -> Suite {
+        self.suite
     }
 
     pub(crate) fn recipients(&self) -> &[Recipient] {

@@ -3,7 +3,6 @@ use super::{
     Copies, EncryptionContext, HeaderCopy, Recipient, Suite,
     header::{FIXED, MAGIC, PLACES, VERSION},
     keys::MAC,
-    stream::plaintext_len,
 };
 use crate::{Error, Result, crypto::STREAM_HEAD};
 use std::{
@@ -88,7 +87,8 @@ impl Header {
         &self.read_ahead
     }
 
-    /// Bytes before the payload: every copy of header and mac.
+    /// Bytes before the payload: every copy of header and mac; of a reference record, whose
+    /// header is kept elsewhere, [`Reference::LEN`](crate::Reference::LEN).
     #[expect(clippy::len_without_is_empty, reason = "a header is never empty")]
     pub fn len(&self) -> usize {
         self.len
@@ -131,12 +131,12 @@ impl Header {
     /// # Errors
     /// Malformed if no envelope with this header has that length.
     pub fn plaintext_len(&self, sealed: u64) -> Result<u64> {
-        let payload = sealed.saturating_sub(self.len() as u64);
-        let told = match self.suite() {
-            Suite::OneShot => payload.checked_sub(Suite::OneShot.least_payload() as u64),
-            Suite::Chunked => plaintext_len(payload).ok(),
-        };
-        told.ok_or_else(|| Error::malformed("payload: no envelope has this length"))
+        self.suite().plaintext_len(sealed.saturating_sub(self.len() as u64))
+    }
+
+    /// The same header, kept elsewhere than before its payload.
+    pub(super) fn before_payload_at(self, len: usize) -> Self {
+        Self { len, ..self }
     }
 
     /// Copies to try, in order: one, or two that differ.

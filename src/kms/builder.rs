@@ -97,8 +97,8 @@ impl Builder {
         let keks = self.keks.into_iter().map(|(backend, role)| Kek::new(backend, role, rt.clone(), timeout));
         let keks = Arc::new(Keks::new(keks.collect::<Result<_>>()?, self.wrap, &self.outage, rt.clone())?);
         let opener = Opener::new(keks.clone(), self.most_opening, self.policy.remembered_for(), rt.clone());
-        let sealer = Sealer::new(keks.clone(), self.policy, self.most_sealing, rt);
+        let sealer = Sealer::new(keks.clone(), self.policy, self.most_sealing, rt.clone());
         let rewrapper = Rewrapper::new(keks.clone());
-        Ok(Kms(Arc::new(Inner { keks, sealer, opener, rewrapper })))
+        Ok(Kms(Arc::new(Inner { keks, sealer, opener, rewrapper, rt })))
     }
 }

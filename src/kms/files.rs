@@ -77,7 +77,7 @@ impl Scope {
             }
             header.suite().check_payload(sealed.len() as u64)?;
             let mut plaintext = Zeroizing::new(Vec::new());
-            open_payload(&unlocked.dek, header, aad, &sealed, &mut plaintext)?;
+            open_payload(&unlocked.dek, header.suite(), aad, &sealed, &mut plaintext)?;
             to.write_all(&plaintext)?;
             to.flush()?;
             return Ok(Outcome { bytes: plaintext.len() as u64, damage });
@@ -179,7 +179,7 @@ impl Source {
 }
 
 /// Everything, 64 KiB at a time: plaintext, so the buffer is wiped.
-fn copy(from: &mut impl Read, to: &mut impl Write) -> Result<u64> {
+pub(super) fn copy(from: &mut impl Read, to: &mut impl Write) -> Result<u64> {
     let mut buffer = Zeroizing::new(vec![0; 64 << 10]);
     let mut bytes = 0;
     loop {

@@ -3,21 +3,28 @@ mod builder;
 #[cfg(feature = "config")]
 mod config;
 mod files;
+mod references;
+mod resealing;
 mod rewrap;
 mod scope;
+mod store;
 mod streams;
 
 pub use builder::Builder;
 #[cfg(feature = "config")]
 pub use config::KeySet;
 pub use files::Outcome;
+pub use references::References;
+pub use resealing::ReferenceSealer;
 pub use scope::{Opened, ReferenceRecord, Scope};
+pub use store::{HeaderDirectory, HeaderFile, HeaderStore, MemoryHeaders};
 pub use streams::SealOptions;
 
 use crate::{
     EncryptionContext, Error, Freshness, Header, Result,
     dek::{Keks, Opener, Rewrapper, Sealer, TableUsage},
     kek::Schemes,
+    rt::Runtime,
 };
 use std::{fmt, sync::Arc};
 
@@ -57,6 +64,7 @@ struct Inner {
     sealer: Sealer,
     opener: Opener,
     rewrapper: Rewrapper,
+    rt: Arc<dyn Runtime>,
 }
 
 impl Kms {

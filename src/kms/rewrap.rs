@@ -34,14 +34,11 @@ impl Scope {
     /// # Errors
     /// As [`rewrap`](Self::rewrap); Malformed if it is not a header alone, of one copy.
     pub async fn rewrap_header(&self, header: &[u8]) -> Result<Option<Vec<u8>>> {
-        let parsed = Header::parse(header)?;
-        if parsed.copies() != Copies::One || parsed.len() != header.len() {
-            return Err(Error::malformed("header: not one alone, of one copy"));
-        }
-        self.rewrap_header_of(&parsed).await
+        self.rewrap_header_of(&parse_alone(header)?).await
     }
 
-    /// The same for a sealed file. Blocks. `false` if nothing was to do.
+    /// The same for a sealed file, or for a header that is kept in a file of its own. Blocks.
+    /// `false` if nothing was to do.
     ///
     /// With two header copies, into which the new header fits, it is written in place: of the
     /// payload no byte is read or written, and after a crash at any moment the file opens.
@@ -58,7 +55,9 @@ impl Scope {
         let mut file = lock_file(path)?;
         let header = Header::read(&mut file)?;
         let len = file.metadata().map_err(what)?.len();
-        header.suite().check_payload(len.saturating_sub(header.len() as u64))?;
+        if !is_alone(&header, len) {
+            header.suite().check_payload(len.saturating_sub(header.len() as u64))?;
+        }
         let Some((new, keys)) = wait(self.kms.0.rewrapper.rewrap_anew(&header, &self.context))? else {
             return Ok(false);
         };
@@ -75,11 +74,25 @@ impl Scope {
     }
 
     /// All that stands before the payload.
-    async fn rewrap_header_of(&self, header: &Header) -> Result<Option<Vec<u8>>> {
+    pub(super) async fn rewrap_header_of(&self, header: &Header) -> Result<Option<Vec<u8>>> {
         self.check()?;
         let new = self.kms.0.rewrapper.rewrap(header, &self.context).await?;
         Ok(new.as_deref().map(HeaderCopy::all_copies))
     }
+}
+
+/// The header that is kept for reference records.
+pub(super) fn parse_alone(bytes: &[u8]) -> Result<Header> {
+    let header = Header::parse(bytes)?;
+    if !is_alone(&header, bytes.len() as u64) {
+        return Err(Error::malformed("header: not one alone, of one copy"));
+    }
+    Ok(header)
+}
+
+/// One copy, and nothing behind it.
+fn is_alone(header: &Header, len: u64) -> bool {
+    header.copies() == Copies::One && header.len() as u64 == len
 }
 
 struct Disk<'a>(&'a mut File);

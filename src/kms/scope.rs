@@ -114,14 +114,13 @@ impl Scope {
     }
 
     /// Seals one record without its header, and gives that beside it.
+    /// [`references`](Self::references) keeps the header in a store by itself.
     ///
     /// # Errors
     /// As [`seal`](Self::seal).
     pub async fn seal_reference(&self, aad: Aad<'_>, plaintext: &[u8]) -> Result<ReferenceRecord> {
         let dek = self.seal_dek(plaintext).await?;
-        let mut record = Vec::with_capacity(Reference::HEAD + plaintext.len() + Xaes256Gcm::OVERHEAD);
-        Reference::begin(&mut record, Suite::OneShot, dek.header.commitment());
-        dek.seal(aad, plaintext, &mut record)?;
+        let record = reference_record(&dek, aad, plaintext)?;
         Ok(ReferenceRecord { header: dek.header.bytes().to_vec(), record })
     }
 
@@ -150,11 +149,8 @@ impl Scope {
     /// As [`open`](Self::open); Malformed too if `header` is not the one of this record.
     pub async fn open_reference(&self, aad: Aad<'_>, header: &[u8], record: &[u8]) -> Result<Opened> {
         let reference = Reference::parse(record)?;
-        let header = reference.check_header(header)?;
-        let unlocked = self.unlock(&header).await?;
-        let mut plaintext = Vec::new();
-        open_payload(&unlocked.dek, &header, aad, reference.payload, &mut plaintext)?;
-        Ok(Opened { plaintext, freshness: unlocked.freshness, key_id: unlocked.key_id })
+        let unlocked = self.unlock(&reference.header(header)?).await?;
+        open_record(unlocked, reference, aad, record)
     }
 
     async fn open_to(&self, aad: Aad<'_>, sealed: &[u8], out: &mut Vec<u8>) -> Result<Unlocked> {
@@ -162,7 +158,7 @@ impl Scope {
         let payload = &sealed[header.len()..];
         header.suite().check_payload(payload.len() as u64)?;
         let unlocked = self.unlock(&header).await?;
-        open_payload(&unlocked.dek, &header, aad, payload, out)?;
+        open_payload(&unlocked.dek, header.suite(), aad, payload, out)?;
         Ok(unlocked)
     }
 
@@ -172,7 +168,13 @@ impl Scope {
         self.kms.0.opener.unlock(header, &self.context).await
     }
 
-    async fn seal_dek(&self, plaintext: &[u8]) -> Result<Arc<SealDek>> {
+    /// The DEK of a reference, if it is remembered.
+    pub(super) fn recall(&self, reference: &Reference) -> Result<Option<Unlocked>> {
+        self.check()?;
+        self.kms.0.opener.recall(reference, &self.context)
+    }
+
+    pub(super) async fn seal_dek(&self, plaintext: &[u8]) -> Result<Arc<SealDek>> {
         self.reserve(plaintext.len() as u64).await
     }
 
@@ -210,19 +212,38 @@ impl Scope {
     }
 }
 
+/// A record of suite 1, under the DEK that a scope has for sealing.
+pub(super) fn reference_record(dek: &SealDek, aad: Aad<'_>, plaintext: &[u8]) -> Result<Vec<u8>> {
+    let mut record = Reference::to(&dek.header).begin(plaintext.len() + Xaes256Gcm::OVERHEAD);
+    dek.seal(aad, plaintext, &mut record)?;
+    Ok(record)
+}
+
+/// The plaintext of a reference record whose DEK is at hand.
+pub(super) fn open_record(
+    unlocked: Unlocked,
+    reference: Reference,
+    aad: Aad<'_>,
+    record: &[u8],
+) -> Result<Opened> {
+    let mut plaintext = Vec::new();
+    open_payload(&unlocked.dek, reference.suite, aad, &record[Reference::LEN..], &mut plaintext)?;
+    Ok(Opened { plaintext, freshness: unlocked.freshness, key_id: unlocked.key_id })
+}
+
 /// Appends the plaintext; nothing on failure.
 pub(super) fn open_payload(
     dek: &OpenDek,
-    header: &Header,
+    suite: Suite,
     aad: Aad<'_>,
     payload: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<()> {
-    match header.suite() {
+    match suite {
         Suite::OneShot => dek.one_shot()?.open(aad.as_bytes(), payload, out),
         Suite::Chunked => {
             let start = out.len();
-            let mut stream = Opening::new(dek.payload().clone(), header, aad.as_bytes()).stream();
+            let mut stream = Opening::at(0, dek.payload().clone(), aad.as_bytes()).stream();
             let pushed = stream.push(payload, out).and_then(|()| stream.finish(out));
             pushed.inspect_err(|_| wipe_from(out, start))
         }

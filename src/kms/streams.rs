@@ -9,8 +9,8 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct SealOptions {
     copies: Option<Copies>,
-    store_context: bool,
-    len: Option<u64>,
+    pub(super) store_context: bool,
+    pub(super) len: Option<u64>,
 }
 
 impl SealOptions {
@@ -42,6 +42,14 @@ impl SealOptions {
         self
     }
 
+    /// Misuse unless one header copy will do: reference records have one.
+    pub(super) fn check_one_copy(&self) -> Result<()> {
+        if self.copies == Some(Copies::Two) {
+            return Err(Error::misuse("the header of reference records has one copy"));
+        }
+        Ok(())
+    }
+
     fn copies_or_usual(&self) -> Copies {
         let large = self.len.is_none_or(|n| n >= 1 << 20);
         self.copies.unwrap_or(if large { Copies::Two } else { Copies::One })
@@ -65,7 +73,7 @@ impl Scope {
     pub async fn sealer_with(&self, aad: Aad<'_>, options: &SealOptions) -> Result<Sealing> {
         let dek = self.reserve_stream(options.len).await?;
         let (header, keys) = dek.chunked(options.copies_or_usual(), options.store_context)?;
-        Sealing::new(keys.payload(), &header, aad.as_bytes(), options.len)
+        Sealing::new(keys.payload(), header.all_copies(), aad.as_bytes(), options.len)
     }
 
     /// Gets the key of a stream whose header was read. All that follows is synchronous.
@@ -74,10 +82,16 @@ impl Scope {
     /// NoMatchingKek or Authentication; what the KMS says; Misuse for a payload of suite 1,
     /// which [`open`](Self::open) opens; Forked.
     pub async fn opener(&self, aad: Aad<'_>, header: &Header) -> Result<Opening> {
-        if header.suite() != Suite::Chunked {
-            return Err(Error::misuse("a one-shot payload is opened whole, by open()"));
-        }
+        check_chunked(header.suite())?;
         let unlocked = self.unlock(header).await?;
         Ok(Opening::new(unlocked.dek.payload().clone(), header, aad.as_bytes()))
     }
+}
+
+/// Misuse for a payload of suite 1.
+pub(super) fn check_chunked(suite: Suite) -> Result<()> {
+    if suite == Suite::Chunked {
+        return Ok(());
+    }
+    Err(Error::misuse("a one-shot payload is opened whole, by open()"))
 }

@@ -63,15 +63,7 @@ impl NewFile {
     pub fn commit(mut self, replace: bool) -> Result<()> {
         let what = format!("cannot write {}", self.target.display());
         self.file.sync_all().and_then(|()| self.name(replace)).map_err(|e| Error::io(&what, e))?;
-        // The name is on disk when its directory is. Some file systems sync none,
-        // and a directory that may be written need not be readable.
-        match File::open(directory_of(&self.target)).and_then(|d| d.sync_all()) {
-            Ok(()) => Ok(()),
-            Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::PermissionDenied) => {
-                Ok(())
-            }
-            Err(e) => Err(Error::io(&what, e)),
-        }
+        sync_directory_of(&self.target).map_err(|e| Error::io(&what, e))
     }
 
     fn name(&mut self, replace: bool) -> io::Result<()> {
@@ -128,6 +120,15 @@ impl Drop for NewFile {
         if let Some(path) = &self.temporary {
             let _ = fs::remove_file(path);
         }
+    }
+}
+
+/// A name is on disk when its directory is. Some file systems sync none, and a directory that
+/// may be written need not be readable.
+pub(crate) fn sync_directory_of(path: &Path) -> io::Result<()> {
+    match File::open(directory_of(path)).and_then(|d| d.sync_all()) {
+        Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::PermissionDenied) => Ok(()),
+        synced => synced,
     }
 }
 

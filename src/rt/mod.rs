@@ -15,9 +15,7 @@ pub use wait::{Wait, wait};
 
 pub(crate) use background::Background;
 pub use file::NewFile;
-#[cfg(any(feature = "config", feature = "local"))]
-pub(crate) use file::open_at_once;
-pub(crate) use file::{lock_file, real_path};
+pub(crate) use file::{lock_file, open_at_once, real_path, sync_directory_of};
 pub(crate) use flight::{Flight, launch};
 
 use std::{

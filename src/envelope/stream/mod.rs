@@ -22,6 +22,7 @@ pub use range::Plan;
 pub(super) use range::plaintext_len;
 pub use read::{OpenReader, SealReader};
 pub use seal::Sealing;
+pub(crate) use seal::take_from;
 pub use seek::SeekReader;
 pub use write::{OpenWriter, SealWriter};
 

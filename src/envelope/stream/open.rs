@@ -20,7 +20,12 @@ pub struct Opening {
 
 impl Opening {
     pub(crate) fn new(key: PayloadKey, header: &Header, aad: &[u8]) -> Self {
-        Self { key, aad: aad.into(), header_len: header.len() as u64, read_ahead: header.read_ahead().into() }
+        Self { read_ahead: header.read_ahead().into(), ..Self::at(header.len(), key, aad) }
+    }
+
+    /// Of a payload that begins there.
+    pub(crate) fn at(begin: usize, key: PayloadKey, aad: &[u8]) -> Self {
+        Self { key, aad: aad.into(), header_len: begin as u64, read_ahead: [].into() }
     }
 
     /// To be fed with the payload by hand, from its first byte on.

@@ -3,9 +3,15 @@ use super::{CHUNK, HEAD, SealReader, SealWriter, TAG};
 use crate::{
     Error, Result,
     crypto::{Cobblestone, wipe_from},
-    envelope::{HeaderCopy, PayloadKey},
+    envelope::PayloadKey,
 };
-use std::io;
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 use zeroize::Zeroizing;
 
 /// Seals a stream: push plaintext, take the envelope. [`finish`](Self::finish) writes the
@@ -24,14 +30,16 @@ pub struct Sealing {
     /// Bytes that may still come; with `exact`, that must.
     left: u64,
     exact: bool,
+    /// What all streams of this DEK may still take together.
+    budget: Option<Arc<AtomicU64>>,
     failed: Option<Error>,
 }
 
 impl Sealing {
-    /// `len`: how many bytes will come, if that is known.
-    pub(crate) fn new(key: &PayloadKey, header: &HeaderCopy, aad: &[u8], len: Option<u64>) -> Result<Self> {
+    /// `head`: what stands before the payload. `len`: how many bytes will come, if that is
+    /// known.
+    pub(crate) fn new(key: &PayloadKey, mut head: Vec<u8>, aad: &[u8], len: Option<u64>) -> Result<Self> {
         let (key, start) = Cobblestone::start(key.expose()?, aad)?;
-        let mut head = header.all_copies();
         head.extend_from_slice(&start);
         Ok(Self {
             key,
@@ -41,8 +49,14 @@ impl Sealing {
             index: 0,
             left: len.unwrap_or(u64::MAX),
             exact: len.is_some(),
+            budget: None,
             failed: None,
         })
+    }
+
+    /// Has its bytes taken from what is left for several streams.
+    pub(crate) fn within(self, budget: Arc<AtomicU64>) -> Self {
+        Self { budget: Some(budget), ..self }
     }
 
     /// How long the envelope of `plaintext` bytes is: object stores want it first.
@@ -54,7 +68,7 @@ impl Sealing {
     /// Appends to `out` what `plaintext` completes: header first, then whole chunks.
     ///
     /// # Errors
-    /// Limit beyond 2^38 chunks (4 PiB), Misuse beyond the length that was announced,
+    /// Limit beyond 2^38 chunks (4 PiB) or what one DEK may seal, Misuse beyond the length that was announced,
     /// Forked. `out` is then as it was.
     pub fn push(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let start = out.len();
@@ -80,6 +94,9 @@ impl Sealing {
             .left
             .checked_sub(plaintext.len() as u64)
             .ok_or_else(|| Error::misuse("more bytes than were announced for this stream"))?;
+        if let Some(budget) = &self.budget {
+            take_from(budget, plaintext.len() as u64)?;
+        }
         out.append(&mut self.head);
         out.reserve(plaintext.len() + (plaintext.len() / CHUNK + 1) * TAG);
         if !self.partial.is_empty() {
@@ -133,6 +150,13 @@ impl Sealing {
     pub fn reader<R: io::Read>(self, inner: R) -> SealReader<R> {
         SealReader::new(self, inner)
     }
+}
+
+/// Limit, and nothing is taken, where less is left.
+pub(crate) fn take_from(budget: &AtomicU64, n: u64) -> Result<()> {
+    let taken = budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(n));
+    let said = "no more goes under this DEK by its policy: seal the rest under another header";
+    taken.map(|_| ()).map_err(|_| Error::limit(said))
 }
 
 fn seal_chunk(key: &Cobblestone, index: &mut u64, plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
