@@ -421,6 +421,201 @@ fn ranges() {
     assert!(home.fails(2, &format!("open b.kms --range 0..1 {KEK}")).err.contains("suite 2"));
 }
 
+/// The option of records whose header is kept in `H`.
+const HEADER: &str = "--header H --kek local:ring#k";
+
+#[test]
+fn references_come_back() {
+    let home = Home::with_ring("references");
+    for size in SIZES {
+        let text = bytes(size);
+        home.write("a", &text);
+        let ran = home.done(&format!("seal a {HEADER} --aad {AAD}"));
+        assert_eq!((ran.out.len(), &*ran.err), (0, ""));
+        let sealed = home.read("a.kms");
+        assert_eq!(sealed.len(), 38 + 56 + size + (size / 16384 + 1) * 16);
+        let about = home.inspect("a.kms");
+        assert_eq!((&about["kind"], &about["suite"]), (&"reference".into(), &2.into()));
+        assert_eq!((&about["copies"], &about["header_length"]), (&serde_json::Value::Null, &38.into()));
+        assert_eq!((&about["sealed_size"], &about["plaintext_size"]), (&sealed.len().into(), &size.into()));
+        assert_eq!(about["commitment"], hex(&home.read("H")[10..42]));
+        home.remove("a");
+        let ran = home.done(&format!("open a.kms {HEADER} --aad {AAD}"));
+        assert_eq!((ran.out.len(), &*ran.err), (0, ""));
+        assert_eq!(home.read("a"), text);
+        home.done(&format!("open a.kms {HEADER} --aad {AAD} --verify"));
+        home.fails(3, &format!("open a.kms {HEADER} --verify"));
+        // Through pipes, of a length that is not known.
+        let sealed = home.feed(&format!("seal {HEADER}"), &text);
+        assert_eq!((sealed.code, sealed.out.len()), (0, 38 + 56 + size + (size / 16384 + 1) * 16));
+        let opened = home.feed(&format!("open {HEADER}"), &sealed.out);
+        assert_eq!((opened.code, &*opened.err), (0, ""));
+        assert_eq!(opened.out, text);
+        let about = home.feed("inspect --json", &sealed.out).json();
+        assert_eq!((&about["kind"], &about["plaintext_size"]), (&"reference".into(), &size.into()));
+        home.remove("a.kms");
+    }
+    assert_eq!(home.mode("H"), home.mode_of_new());
+    let about = home.inspect("H");
+    assert_eq!((&about["kind"], &about["copies"], &about["suite"]), (&"header".into(), &1.into(), &2.into()));
+    assert_eq!(about["plaintext_size"], serde_json::Value::Null);
+    assert!(home.done("inspect H").text().contains("a header alone"));
+    let line = "\"$0\" seal --header NEW --kek local:ring#k | \"$0\" open --header NEW --kek local:ring#k";
+    assert_eq!(run(&mut home.shell(line), b"text").out, b"text", "a first pipeline works");
+}
+
+#[test]
+fn trees_and_ranges_of_references() {
+    let home = Home::with_ring("references-trees");
+    let text = bytes(100_000);
+    fs::create_dir_all(home.path("tree/deep")).unwrap();
+    for name in ["tree/a", "tree/deep/b"] {
+        home.write(name, &text);
+    }
+    fs::create_dir(home.path("out")).unwrap();
+    home.done(&format!("seal -r tree {HEADER} --context t=1"));
+    home.done(&format!("open -r tree -o out {HEADER} --context t=1"));
+    assert!(home.read("out/a") == text && home.read("out/deep/b") == text);
+    let range =
+        |range: &str| home.done(&format!("open tree/a.kms {HEADER} --context t=1 --range {range}")).out;
+    for (a, b) in [(0, 1), (16_380, 16_390), (50_000, 100_000), (7, 7)] {
+        assert!(range(&format!("{a}..{b}")) == text[a..b]);
+    }
+    assert!(range("99999..") == text[99_999..]);
+    home.fails(2, &format!("open tree/a.kms {HEADER} --context t=1 --range 5..100001"));
+    // The header that lies among the files is not sealed under itself.
+    home.write("tree/H", &home.read("H"));
+    let ran = home.fails(2, "seal -r tree --force --header tree/H --kek local:ring#k --context t=1");
+    assert!(ran.err.contains("tree/H: is the header") && !home.path("tree/H.kms").exists(), "{}", ran.err);
+}
+
+#[test]
+fn a_pipeline_of_references_needs_little_memory() {
+    let home = Home::with_ring("references-memory");
+    let text = bytes(6 << 20);
+    let sealed = home.flat(&format!("seal {HEADER}"), &text);
+    assert!(home.flat(&format!("open {HEADER}"), &sealed) == text);
+}
+
+#[test]
+fn the_header_comes_first_and_stays() {
+    let home = Home::with_ring("references-first");
+    home.write("a", b"text");
+    let ran = home.fails(1, &format!("seal missing {HEADER}"));
+    assert!(ran.err.contains("missing"), "{}", ran.err);
+    let header = home.read("H");
+    let ran = run(home.kms(&format!("seal a -o - {HEADER}")).stdout(full()), b"");
+    assert_eq!(ran.code, 1);
+    home.done(&format!("seal a {HEADER} --force"));
+    assert!(home.read("H") == header, "never overwritten");
+    // Several that begin at once agree on one.
+    home.remove("H");
+    let names: Vec<_> = (0..6).map(|n| format!("f{n}")).collect();
+    names.iter().for_each(|n| home.write(n, n.as_bytes()));
+    let seal = |name: &String| spawn(&mut home.kms(&format!("seal {name} {HEADER}")));
+    let running: Vec<_> = names.iter().map(seal).collect();
+    running.into_iter().for_each(|child| assert_eq!(finish(child, b"").code, 0));
+    names.iter().for_each(|name| home.remove(name));
+    let all: Vec<_> = names.iter().map(|n| format!("{n}.kms")).collect();
+    home.done(&format!("open {} {HEADER}", all.join(" ")));
+    assert!(names.iter().all(|n| home.read(n) == n.as_bytes()));
+    // Where none can be made nothing is sealed.
+    home.fails(1, "seal a -o b --header none/H --kek local:ring#k");
+    assert!(!home.path("b").exists());
+}
+
+#[test]
+fn references_that_do_not_open() {
+    let home = Home::with_ring("references-not");
+    home.write("a", b"text");
+    home.done(&format!("seal a {HEADER} --context t=1"));
+    home.done("seal a -o other.kms --header H2 --kek local:ring#k --context t=1");
+    home.done(&format!("seal a -o envelope.kms {KEK}"));
+    home.remove("a");
+    let fails = |code, line: &str, said: &str| {
+        let ran = home.fails(code, &format!("{line} --kek local:ring#k --context t=1"));
+        assert!(ran.err.contains(said), "{line}: {}", ran.err);
+        assert!(!home.path("a").exists() && ran.out.is_empty(), "{line}");
+    };
+    fails(9, "open a.kms", "--header");
+    fails(9, "open a.kms --header missing", "missing: there is no such header");
+    fails(4, "open other.kms --header H", "not the one of this reference");
+    fails(4, "open envelope.kms --header H", "not sealed with --header");
+    fails(4, "open a.kms --header a.kms", "a.kms: magic");
+    fails(4, "open a.kms --header ring", "ring: magic");
+    fails(2, "open a.kms --header .", "not a regular file");
+    fails(2, "seal H2 --header H --copies 1", "--copies");
+    let good = (home.read("H"), home.read("a.kms"));
+    home.write("H", &[&good.0[..], &[0]].concat());
+    fails(4, "open a.kms --header H", "header");
+    fails(4, "seal ring -o b --header H", "header");
+    let at = good.0.len() - 1;
+    home.write("H", &[&good.0[..at], &[good.0[at] ^ 1]].concat());
+    fails(3, "open a.kms --header H", "not authentic");
+    fails(3, "seal ring -o b --header H", "not authentic");
+    home.write("H", &good.0);
+    for n in [0, 3, 4, 37, 38, 38 + 71] {
+        home.write("a.kms", &good.1[..n]);
+        fails(4, "open a.kms --header H", "");
+    }
+    home.write("a.kms", &good.1[..good.1.len() - 1]);
+    fails(3, "open a.kms --header H", "not authentic");
+    home.write("a.kms", &good.1);
+
+    // The context is named, or taken from the header.
+    for line in ["open a.kms", "seal ring -o b"] {
+        let ran = home.fails(8, &format!("{line} {HEADER}"));
+        assert!(ran.err.contains("--context t=1"), "{}", ran.err);
+        home.fails(3, &format!("{line} {HEADER} --context t=2"));
+    }
+    let ran = home.done(&format!("open a.kms -o - {HEADER} --stored-context"));
+    assert_eq!(ran.out, b"text");
+    assert!(ran.err.contains("--context t=1"), "{}", ran.err);
+    assert!(!home.path("b").exists());
+
+    // What a context holds, or a name, reaches no terminal.
+    let hostile = "\u{1b}]0;x\u{7}\u{202e}";
+    let mut seal = home.kms("seal ring -o c --kek local:ring#k --header");
+    assert_eq!(run(seal.arg(hostile).args(["--context", &format!("k={hostile}")]), b"").code, 0);
+    for line in ["seal ring -o d", "open c -o d", "open a.kms -o d --context t=1"] {
+        let mut kms = home.kms(&format!("{line} --kek local:ring#k --header"));
+        assert!(run(kms.arg(hostile), b"").code >= 4, "{line}");
+        assert!(
+            run(home.kms(&format!("{line} --header")).arg(format!("{hostile}2{hostile}/x")), b"").code > 0
+        );
+    }
+
+    // A KEK that is not the one of the header.
+    home.done("keyring create elsewhere --key k");
+    home.done("keyring add elsewhere --key x");
+    home.fails(5, "open a.kms --header H --kek local:elsewhere#x --context t=1");
+    home.fails(5, "seal ring -o b --header H --kek local:elsewhere#x --context t=1");
+    home.fails(3, "open a.kms --header H --kek local:elsewhere#k --context t=1");
+    let ran = home.fails(4, "rewrap a.kms --kek local:ring#k --context t=1");
+    assert!(ran.err.contains("header is kept elsewhere"), "{}", ran.err);
+    // Other keys for all of them: the header is enough.
+    home.done("rewrap H --kek local:elsewhere#x --opens-with local:ring#k --context t=1");
+    assert!(home.read("a.kms") == good.1 && home.read("H") != good.0);
+    home.done("open a.kms --header H --kek local:elsewhere#x --context t=1");
+    assert_eq!(home.read("a"), b"text");
+}
+
+#[test]
+fn references_of_suite_1_open_and_are_not_made() {
+    let home = Home::with_ring("references-1");
+    let made = home.scope(&[]).seal_reference(Aad::from("r"), b"text").wait().unwrap();
+    home.write("H", &made.header);
+    home.write("a.kms", &made.record);
+    home.done(&format!("open a.kms {HEADER} --aad r"));
+    assert_eq!(home.read("a"), b"text");
+    assert_eq!(home.feed(&format!("open {HEADER} --aad r"), &made.record).out, b"text");
+    assert_eq!(home.inspect("a.kms")["plaintext_size"], 4);
+    home.fails(2, &format!("open a.kms {HEADER} --aad r --range 0..1"));
+    let ran = home.fails(2, &format!("seal a --force {HEADER}"));
+    assert!(ran.err.contains("suite 1"), "{}", ran.err);
+    assert!(home.read("a.kms") == made.record);
+}
+
 #[test]
 fn suite_1_opens_too() {
     let home = Home::with_ring("one-shot");
@@ -745,7 +940,7 @@ fn usage() {
     }
     let help = run(&mut home.kms("--help"), b"");
     assert_eq!(help.code, 0);
-    for code in 0..=8 {
+    for code in 0..=9 {
         assert!(help.text().contains(&format!("\n  {code}  ")), "{code}");
     }
     let names = run(&mut home.kms("inspect --help"), b"");
@@ -997,7 +1192,7 @@ fn finish(mut child: Child, input: &[u8]) -> Ran {
     feeder.join().unwrap();
     let err = errors.join().unwrap();
     let code = out.status.code().unwrap_or_else(|| panic!("{:?}", out.status));
-    assert!(code <= 8 && !err.contains("panicked"), "{code}: {err}");
+    assert!(code <= 9 && !err.contains("panicked"), "{code}: {err}");
     for line in err.lines().filter(|_| !err.contains("Usage:")) {
         assert!(line.starts_with("kms: ") && !line.contains(char::is_control), "{err:?}");
         assert!(!line.contains('\u{202e}'), "{err:?}");

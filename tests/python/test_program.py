@@ -411,6 +411,102 @@ class ProgramAndTwoCopies(ProgramTest):
             self.refuse(self.data[:length])
 
 
+class ProgramAndReferences(ProgramTest):
+    def test_the_program_seals(self):
+        for size, (context, aad) in itertools.product(SIZES, CASES):
+            with self.subTest(size=size, context=len(context)):
+                header, out, plaintext = self.new_path(), self.new_path(), os.urandom(size)
+                options = ("--header", header, *self.options(context, aad))
+                self.succeed("seal", self.file(plaintext), "-o", out, *options)
+                kept = header.read_bytes()
+                self.assertEqual(envelope.parse_header_record(kept).stored_context,
+                                 envelope.encode_context(context))
+                self.check(out.read_bytes(), kept, plaintext, context, aad)
+                # Another one, later and by a pipe, under the same header.
+                sealed = self.succeed("seal", "-", *options, stdin=plaintext).stdout
+                self.assertEqual(header.read_bytes(), kept)
+                self.check(sealed, kept, plaintext, context, aad)
+                self.assertNotEqual(sealed[38:62], out.read_bytes()[38:62], "the salt is fresh")
+
+    def check(self, data, kept, plaintext, context, aad):
+        header, reference = envelope.parse_header_record(kept), envelope.parse_reference(data)
+        self.assertEqual((header.suite, reference.suite), (CHUNKED, CHUNKED))
+        self.assertEqual(header.commitment, reference.commitment)
+        fetch = {reference.commitment: kept}.get
+        opened = envelope.open_reference(data, fetch, self.keks, context, (aad or "").encode())
+        self.assertTrue(opened.plaintext == plaintext)
+        with self.assertRaises(envelope.Authentication):
+            envelope.open_reference(data, fetch, self.keks, context, b"another")
+
+    def test_the_program_opens(self):
+        for size, suite, (context, aad) in itertools.product(SIZES, (ONE_SHOT, CHUNKED), CASES):
+            with self.subTest(size=size, suite=suite, context=len(context)):
+                plaintext = os.urandom(size)
+                data, kept = self.written(plaintext, suite, context, (aad or "").encode())
+                options = ("--header", self.file(kept), *self.options(context, aad))
+                self.program_opens(data, plaintext, *options)
+
+    def written(self, plaintext, suite=CHUNKED, context=None, aad=b"", keks=None):
+        dek = os.urandom(32)
+        kept = envelope.seal_header(dek, keks or self.keks, suite=suite, context=context)
+        return envelope.seal_reference(dek, plaintext, suite=suite, context=context, aad=aad), kept
+
+    def test_the_program_goes_on_under_a_header_written_here(self):
+        _, kept = self.written(b"", context=CONTEXT)
+        header = self.file(kept)
+        sealed = self.succeed("seal", "-", "--header", header, *self.options(CONTEXT, AAD),
+                              stdin=b"hello").stdout
+        self.check(sealed, kept, b"hello", CONTEXT, AAD)
+        self.assertEqual(header.read_bytes(), kept)
+
+    def test_ranges(self):
+        plaintext = os.urandom(100000)
+        data, kept = self.written(plaintext)
+        path, options = self.file(data), ("--header", self.file(kept), *self.options())
+        for first, last in ((0, 1), (0, 100000), (16380, 16390), (99999, 100000)):
+            out = self.new_path()
+            self.succeed("open", path, "-o", out, "--range", f"{first}..{last}", *options)
+            self.assertTrue(out.read_bytes() == plaintext[first:last])
+
+    def test_rewraps_both_ways(self):
+        old = keyring.keks(keyring.create("old"), "old")
+        data, kept = self.written(b"hello", context=CONTEXT, keks=old)
+        self.program_refuses(data, "--header", self.file(kept), *self.options(CONTEXT))
+        kept = envelope.rewrap_header_record(kept, old, self.keks, CONTEXT)
+        self.program_opens(data, b"hello", "--header", self.file(kept), *self.options(CONTEXT))
+        ring = keyring.create("later")
+        path = self.new_path()
+        keyring.write(path, ring)
+        header = self.file(kept)
+        self.succeed("rewrap", header, "--kek", f"local:{path}#later", "--opens-with", self.uri,
+                     *self.options(CONTEXT)[2:])
+        self.assertNotEqual(header.read_bytes(), kept)
+        fetch = {envelope.parse_reference(data).commitment: header.read_bytes()}.get
+        opened = envelope.open_reference(data, fetch, keyring.keks(ring, "later"), CONTEXT)
+        self.assertEqual(opened.plaintext, b"hello")
+
+    def test_refused(self):
+        for suite in (ONE_SHOT, CHUNKED):
+            data, kept = self.written(b"hello", suite, CONTEXT)
+            other, other_kept = self.written(b"hello", suite, CONTEXT)
+            one = seal(b"hello", self.keks, suite=suite, context=CONTEXT)
+            options = self.options(CONTEXT)
+            two = seal(b"hello", self.keks, suite=suite, copies=2, context=CONTEXT)
+            for bad in (b"", kept + b"\0", kept[:-1], other_kept, one, two[:4096], two[:8192],
+                        flipped(kept, 5, 3), flipped(kept, 6, 3), flipped(kept, 10),
+                        flipped(kept, len(kept) - 1), kept + kept):
+                self.program_refuses(data, "--header", self.file(bad), *options)
+            self.program_refuses(data, "--header", self.new_path(), *options)
+            self.program_refuses(data, *options)
+            self.program_refuses(one, "--header", self.file(kept), *options)
+            header = self.file(kept)
+            for at in (*range(38), *range(38, len(data), 7), len(data) - 1):
+                self.program_refuses(flipped(data, at), "--header", header, *options)
+            for length in (0, 4, 37, 38, 38 + 39, len(data) - 1):
+                self.program_refuses(data[:length], "--header", header, *options)
+            self.program_opens(data, b"hello", "--header", header, *options)
+
+
 class ProgramAndKeyrings(ProgramTest):
     def test_a_new_keyring(self):
         self.assertEqual(self.ring_path.stat().st_mode & 0o777, 0o600)

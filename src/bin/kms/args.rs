@@ -64,6 +64,11 @@ pub(crate) struct SealArgs {
     /// not known]
     #[arg(long, value_name = "1|2", value_parser = clap::value_parser!(u8).range(1..=2))]
     pub(crate) copies: Option<u8>,
+    /// Seal all under one DEK, whose header is in this file: made if absent, and in no FILE.kms
+    /// then. Whoever loses it loses them. One header is good for 2^32 files of up to 64 GiB;
+    /// nobody counts
+    #[arg(long, value_name = "HEADER", conflicts_with = "copies")]
+    pub(crate) header: Option<PathBuf>,
 }
 
 /// Open sealed files: FILE.kms becomes FILE
@@ -91,6 +96,9 @@ pub(crate) struct OpenArgs {
     /// file chose it; with --purpose, it must hold every pair of the purpose's
     #[arg(long, conflicts_with = "context")]
     pub(crate) stored_context: bool,
+    /// Open files sealed with --header, by the header in this file
+    #[arg(long, value_name = "HEADER")]
+    pub(crate) header: Option<PathBuf>,
 }
 
 /// Put sealed files under other KEKs: the payload keeps every byte
@@ -103,7 +111,7 @@ pub(crate) struct OpenArgs {
 #[derive(clap::Args)]
 #[command(after_long_help = EXIT_CODES)]
 pub(crate) struct RewrapArgs {
-    /// Sealed files
+    /// Sealed files; of those sealed with --header, the header alone
     #[arg(value_name = "FILE", required_unless_present = "recursive")]
     pub(crate) files: Vec<PathBuf>,
     /// Every regular file below DIR that ends in .kms; symbolic links are not followed
@@ -124,15 +132,17 @@ pub(crate) struct RewrapArgs {
 /// --json prints one object for one FILE, an array of those that could be read for several:
 ///
 ///   file                          as it was given; "-" for standard input
+///   kind                          "envelope"; or "reference" and "header": what seal --header
+///                                 makes of a file, and what it keeps for all of them
 ///   suite, suite_name             1 "one-shot" or 2 "chunked"
-///   copies                        of the header: 1 or 2
+///   copies                        of the header: 1 or 2; null in a reference
 ///   damage                        null, "first_lost", "second_lost" or "differ"
 ///   header_length                 bytes before the payload
 ///   commitment                    64 hexadecimal digits
-///   recipients                    array of scheme, key_id, wrapped_length
+///   recipients                    array of scheme, key_id, wrapped_length; empty in a reference
 ///   stored_context                object of strings; null if none is stored
-///   sealed_size                   bytes of the whole envelope
-///   plaintext_size                told by that; null if no envelope has that length
+///   sealed_size                   bytes of the whole file
+///   plaintext_size                told by that; null if no payload has that length
 ///   plaintext_size_authenticated  false
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment, after_long_help = EXIT_CODES)]

@@ -17,11 +17,13 @@ Exit codes:
   5  none of the KEKs given may open this
   6  denied: the KMS refused, or the key is disabled or destroyed
   7  the KMS is unavailable: try again later
-  8  the context must be named, with --context or --stored-context";
+  8  the context must be named, with --context or --stored-context
+  9  the header of files sealed with --header is missing";
 
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const CONTEXT: u8 = 8;
+const NO_HEADER: u8 = 9;
 
 /// A message that a terminal can show safely, and an exit code.
 pub(crate) struct Failure {
@@ -49,6 +51,16 @@ impl Failure {
         Self { code: CONTEXT, message: Some(printable) }
     }
 
+    /// A record without its header.
+    pub(crate) fn no_header(message: &str) -> Self {
+        Self { code: NO_HEADER, message: Some(visible(message)) }
+    }
+
+    /// The same, said of what is `printable`.
+    pub(crate) fn about(self, printable: &str) -> Self {
+        Self { message: self.message.map(|m| format!("{printable}: {m}")), ..self }
+    }
+
     pub(crate) fn code(&self) -> ExitCode {
         self.code.into()
     }
@@ -72,6 +84,7 @@ impl From<Error> for Failure {
             ErrorKind::NoMatchingKek => 5,
             ErrorKind::Denied => 6,
             ErrorKind::Unavailable => 7,
+            ErrorKind::NoHeader => NO_HEADER,
             _ => FAILED,
         };
         let cause = error.source().and_then(|s| s.downcast_ref::<io::Error>());
@@ -111,9 +124,10 @@ mod tests {
     #[test]
     fn every_kind_has_its_code() {
         use ErrorKind::*;
-        let codes = [Io, Misuse, Authentication, Malformed, NoMatchingKek, Denied, Unavailable, BadReply];
+        let codes =
+            [Io, Misuse, Authentication, Malformed, NoMatchingKek, Denied, Unavailable, NoHeader, BadReply];
         let codes = codes.map(|kind| Failure::from(Error::new(kind, "said")).code);
-        assert_eq!(codes, [1, 2, 3, 4, 5, 6, 7, 1]);
+        assert_eq!(codes, [1, 2, 3, 4, 5, 6, 7, 9, 1]);
     }
 
     #[test]

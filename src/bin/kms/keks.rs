@@ -2,7 +2,7 @@
 //! keyring.
 use crate::{args::Keys, failure::Failure, keyring};
 use libkms::{
-    EncryptionContext, KeySet, Kms, Scope, Wait,
+    DekPolicy, EncryptionContext, KeySet, Kms, Scope, Wait,
     kek::{Keyring, Schemes, from_uri},
 };
 use std::{
@@ -23,9 +23,14 @@ const KEY: &str = "default";
 
 /// The KEKs, and the context as far as it was named.
 pub(crate) fn scope(keys: &Keys, missing: Missing) -> Result<Scope, Failure> {
+    scope_with(keys, missing, DekPolicy::default())
+}
+
+/// `policy`: how much one DEK seals, where no purpose says it.
+pub(crate) fn scope_with(keys: &Keys, missing: Missing, policy: DekPolicy) -> Result<Scope, Failure> {
     let (Some(config), Some(purpose)) = (&keys.config, &keys.purpose) else {
         let context = EncryptionContext::new(keys.context.iter().cloned())?;
-        return Ok(kms(keys, missing)?.scope(context));
+        return Ok(kms(keys, missing, policy)?.scope(context));
     };
     let all = KeySet::load_only(config, &[purpose], &Schemes::default()).wait()?;
     let mut scope = all.purpose(purpose)?.clone();
@@ -35,8 +40,8 @@ pub(crate) fn scope(keys: &Keys, missing: Missing) -> Result<Scope, Failure> {
     Ok(scope)
 }
 
-fn kms(keys: &Keys, missing: Missing) -> Result<Kms, Failure> {
-    let mut builder = Kms::builder();
+fn kms(keys: &Keys, missing: Missing, policy: DekPolicy) -> Result<Kms, Failure> {
+    let mut builder = Kms::builder().dek_policy(policy);
     for uri in &keys.kek {
         builder = builder.kek(from_uri(uri).wait()?);
     }

@@ -4,6 +4,7 @@ mod args;
 mod completions;
 mod context;
 mod failure;
+mod header;
 mod input;
 mod inspect;
 mod keks;

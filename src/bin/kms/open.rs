@@ -3,12 +3,13 @@ use crate::{
     args::OpenArgs,
     context,
     failure::{Failure, say},
+    header,
     input::Input,
     keks::{self, Missing},
     output::Output,
     plan::{Job, Outputs, Source, Target, each, jobs},
 };
-use libkms::{Aad, Header, Scope, Suite};
+use libkms::{Aad, Scope, Suite};
 use std::{
     io::{self, BufRead},
     process::ExitCode,
@@ -28,21 +29,28 @@ pub(crate) fn run(args: &OpenArgs) -> Result<ExitCode, Failure> {
         None => Outputs::Opened,
     };
     let jobs = jobs(&args.files, outputs)?;
-    if args.keys.are_the_users() && jobs.iter().any(Job::reads_stdin) {
-        // Whoever seals at the other end may yet have to make the keyring. What is wrong
-        // with the input is told when it is read.
+    if (args.keys.are_the_users() || args.header.is_some()) && jobs.iter().any(Job::reads_stdin) {
+        // Whoever seals at the other end may yet have to make the keyring, or the header. What
+        // is wrong with the input is told when it is read.
         let _ = io::stdin().lock().fill_buf();
     }
     let named = keks::scope(&args.keys, Missing::Fail)?;
-    Ok(each(jobs, |from, to| open(&named, args, from, to)))
+    let kept = args.header.as_deref().map(header::kept).transpose()?;
+    Ok(each(jobs, |from, to| open(&named, args, kept.as_deref(), from, to)))
 }
 
-fn open(named: &Scope, args: &OpenArgs, from: &Source, to: &Target) -> Result<(), Failure> {
+fn open(
+    named: &Scope,
+    args: &OpenArgs,
+    kept: Option<&[u8]>,
+    from: &Source,
+    to: &Target,
+) -> Result<(), Failure> {
     let mut input = Input::open(from)?.shown(from, to);
     if args.range.is_some() && !input.is_seekable() {
         return Err(Failure::usage("--range needs a file in which one can seek"));
     }
-    let header = Header::read(&mut input)?;
+    let header = header::read(&mut input, kept)?;
     let context = context::choose(args.stored_context, named.context(), &header)?;
     let told = args.stored_context.then(|| context::told(&context));
     let scope = named.kms().scope(context);

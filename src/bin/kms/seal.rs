@@ -2,16 +2,24 @@
 use crate::{
     args::SealArgs,
     failure::Failure,
+    header::sealer,
     input::Input,
     keks::{self, Missing},
     output::Output,
     plan::{Outputs, Source, Target, each, jobs},
 };
-use libkms::{Aad, Copies, Scope, SealOptions};
-use std::process::ExitCode;
+use libkms::{Aad, Copies, DekPolicy, ReferenceSealer, Scope, SealOptions};
+use std::{fs, path::Path, process::ExitCode};
 
 pub(crate) fn run(args: &SealArgs) -> Result<ExitCode, Failure> {
     let jobs = jobs(&args.files, Outputs::Sealed)?;
+    if let Some(header) = &args.header {
+        // The DEK of a header is meant for many runs: what bounds it is the format.
+        let policy = DekPolicy::default().for_messages(DekPolicy::MOST_MESSAGES).for_bytes(u64::MAX);
+        let scope = keks::scope_with(&args.keys, Missing::Create, policy)?;
+        let sealer = sealer(&scope, header)?;
+        return Ok(each(jobs, |from, to| seal_reference(&sealer, args, header, from, to)));
+    }
     let scope = keks::scope(&args.keys, Missing::Create)?;
     Ok(each(jobs, |from, to| seal(&scope, args, from, to)))
 }
@@ -31,4 +39,27 @@ fn seal(scope: &Scope, args: &SealArgs, from: &Source, to: &Target) -> Result<()
     let aad = Aad::from(args.aad.as_deref().unwrap_or_default());
     scope.seal_stream(aad, &options, input.whole(), &mut output)?;
     output.finish()
+}
+
+fn seal_reference(
+    sealer: &ReferenceSealer,
+    args: &SealArgs,
+    header: &Path,
+    from: &Source,
+    to: &Target,
+) -> Result<(), Failure> {
+    if let Source::File(path) = from
+        && is_same(path, header)
+    {
+        return Err(Failure::usage("is the header: sealed under itself it would not open"));
+    }
+    let input = Input::open(from)?.shown(from, to);
+    let mut output = Output::begin(from, to, args.files.force, input.about.as_ref())?;
+    let aad = Aad::from(args.aad.as_deref().unwrap_or_default());
+    sealer.seal_stream(aad, input.len, input.whole(), &mut output)?;
+    output.finish()
+}
+
+fn is_same(a: &Path, b: &Path) -> bool {
+    matches!((fs::canonicalize(a), fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b)
 }
