@@ -8,7 +8,7 @@ mod forge;
 use common::*;
 use libkms::{
     Aad, Dek, EncryptionContext, ErrorKind, Header, Kms, Result, Scope, SealOptions, Wait,
-    kek::{Keyring, KmsBackend, Mock},
+    kek::{Keyring, KeyringFile, KmsBackend, Mock, Passphrase},
     secret::residency,
 };
 use std::{
@@ -44,6 +44,7 @@ fn forked<T>(result: Result<T>) -> bool {
 fn f16_after_a_fork_every_call_of_the_child_answers_forked() {
     let folder = Folder::new("fork");
     let ring = Keyring::create(folder.join("k.json"), "k").unwrap();
+    let passphrase = Passphrase::take(*b"a passphrase").unwrap();
     let (scope, dek) = (scope(Mock::new("k"), &[]), Dek::generate().unwrap());
     let sealed = scope.seal(Aad::empty(), b"x").wait().unwrap();
     let stream = seal_stream(&scope, "", &SealOptions::new(), &pattern(40_000));
@@ -68,6 +69,8 @@ fn f16_after_a_fork_every_call_of_the_child_answers_forked() {
             forked(ring.unwrap_dek(&wrapped, scope.context()).wait()),
             forked(scope.with("a", "b").unwrap().seal(Aad::empty(), b"x").wait()),
             forked(Keyring::open(folder.join("k.json"), "k")),
+            forked(Passphrase::take([7; 32])),
+            forked(Keyring::create_with(folder.join("p.json"), "k", &passphrase)),
             out.is_empty(),
             residency() == Default::default(),
         ];
@@ -273,13 +276,115 @@ fn sealed_again(scope: &Scope) -> Vec<u8> {
     scope.seal(Aad::empty(), &[7; 300]).wait().unwrap()
 }
 
-/// The pages of a key: locked, not dumped, wiped on fork, between pages without access.
+const PASSPHRASE: [u8; 32] = masked_array(*b"a passphrase of 32 bytes in all!");
+const KDF: &str = r#"{ "name": "argon2id", "m": 19456, "t": 1, "p": 1, "salt": "c2FsdCBvZiAxNiBieXRlcw==" }"#;
+const WRAPPED: &str = "w0wWbUkD4tGemtk+JJBQqZVMMYw6OXqNQ73vuEra7pNBC3rxaHVvPw==";
+
+/// At compile time: the bytes themselves lie in no memory.
+const fn masked_array(mut bytes: [u8; 32]) -> [u8; 32] {
+    let mut i = 0;
+    while i < bytes.len() {
+        bytes[i] ^= 0x55;
+        i += 1;
+    }
+    bytes
+}
+
+/// No passphrase, nothing that is made of it, and nothing of what Argon2id works with is left
+/// in memory that can be swapped or dumped, while a keyring is open and when files were edited.
 #[test]
-fn keys_lie_in_locked_pages_between_guards() {
-    let dek = Dek::generate().unwrap();
-    let at = std::ptr::from_ref(dek.expose().unwrap()) as usize;
+fn f34_a_passphrase_leaves_nothing_in_ordinary_memory() {
+    let mut child = again("a_passphrase_and_the_whole_memory");
+    // What is given back stays in the heap, where it can be found.
+    child.env("MALLOC_ARENA_MAX", "1").env("MALLOC_MMAP_THRESHOLD_", (32 << 20).to_string());
+    child.env("MALLOC_TRIM_THRESHOLD_", (1 << 30).to_string());
+    let ran = child.output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
+}
+
+#[test]
+#[ignore = "run by another test, in a process of its own"]
+fn a_passphrase_and_the_whole_memory() {
+    let folder = Folder::new("whole-memory");
+    let (path, secret) = (folder.join("k.json"), folder.join("secret"));
+    let text = format!(
+        r#"{{ "format": "libkms-keyring/1", "kdf": {KDF}, "keys": [ {{ "name": "k", "primary": 1, "versions":
+        [ {{ "version": 1, "created": "2026-11-24T00:00:00Z", "state": "enabled", "material": "{WRAPPED}" }} ] }} ] }}"#
+    );
+    let unmasked = || zeroize::Zeroizing::new(PASSPHRASE.map(|b| b ^ 0x55));
+    fs::write(&path, text).unwrap();
+    fs::write(&secret, unmasked().as_slice()).unwrap();
+    for file in [&path, &secret] {
+        fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let params = argon2::Params::new(19456, 1, 1, Some(32)).unwrap();
+    let argon = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
+    let mut wanted = vec![("the passphrase", PASSPHRASE.to_vec())];
+    let derive = |wipe: bool| {
+        let mut memory = zeroize::Zeroizing::new(vec![argon2::Block::new(); 19456]);
+        let mut key = zeroize::Zeroizing::new([0; 32]);
+        let (passphrase, salt) = (unmasked(), b"salt of 16 bytes");
+        argon.hash_password_into_with_memory(&*passphrase, salt, &mut *key, &mut memory[..]).unwrap();
+        // In the middle: the allocator writes to the ends of what it is given back.
+        let of = |block: &argon2::Block| {
+            let words: &[u64] = block.as_ref();
+            masked(
+                &words[60].to_ne_bytes().iter().chain(&words[61].to_ne_bytes()).copied().collect::<Vec<_>>(),
+            )
+        };
+        let found = [masked(&*key), of(&memory[0]), of(&memory[19455])];
+        if !wipe {
+            drop(std::mem::take(&mut *memory));
+        }
+        found
+    };
+    let [key, first, last] = derive(true);
+    wanted.extend([("K_pass", key), ("Argon2id's first block", first), ("Argon2id's last block", last)]);
+    deepen(60);
+
+    let ring = Keyring::open_with(&path, "k", &Passphrase::from_file(&secret).unwrap()).unwrap();
+    let mut file = KeyringFile::at(&path).with_passphrase(Passphrase::from_file(&secret).unwrap());
+    file.rotate("k").unwrap();
+    file.set_passphrase(Passphrase::from_file(&secret).unwrap()).unwrap();
+    assert!(ring.accepts(&libkms::KeyId::new("k/1").unwrap()));
+    for (name, bytes) in &wanted {
+        for half in bytes.chunks(16) {
+            assert!(!is_in_memory(half), "{name} is left");
+        }
+    }
+    // The search finds what is there, and what was given back as it is.
+    let left = unmasked().to_vec();
+    assert!(is_in_memory(&PASSPHRASE[16..]));
+    drop(std::hint::black_box(left));
+    derive(false);
+    assert!(is_in_memory(&wanted[3].1) || !cfg!(target_env = "gnu"));
+    drop(ring);
+}
+
+/// Whether 16 bytes, masked, stand in pages that this process can write, those for keys apart.
+fn is_in_memory(masked: &[u8]) -> bool {
+    use std::os::unix::fs::FileExt;
     let smaps = fs::read_to_string("/proc/self/smaps").unwrap();
-    let mut maps = Vec::new();
+    let memory = fs::File::open("/proc/self/mem").unwrap();
+    let mut part = vec![0; 1 << 16];
+    let is_ordinary = |m: &&Map<'_>| m.1.starts_with("rw") && !m.2.split(' ').any(|flag| flag == "dd");
+    maps(&smaps).iter().filter(is_ordinary).any(|(range, ..)| {
+        range.clone().step_by(part.len() - 16).any(|at| {
+            let len = part.len().min(range.end - at);
+            // Some pages of the kernel's cannot be read so.
+            let read = memory.read_at(&mut part[..len], at as u64).unwrap_or(0);
+            let found = part[..read].windows(16).any(|w| w.iter().zip(masked).all(|(a, b)| a ^ 0x55 == *b));
+            part.fill(0);
+            found
+        })
+    })
+}
+
+/// Addresses, access, flags.
+type Map<'a> = (std::ops::Range<usize>, &'a str, &'a str);
+
+fn maps(smaps: &str) -> Vec<Map<'_>> {
+    let mut maps: Vec<Map<'_>> = Vec::new();
     for line in smaps.lines() {
         let range = line.split(' ').next().and_then(|r| r.split_once('-'));
         let number = |s: &str| usize::from_str_radix(s, 16).ok();
@@ -289,13 +394,23 @@ fn keys_lie_in_locked_pages_between_guards() {
             maps.last_mut().unwrap().2 = flags;
         }
     }
+    maps
+}
+
+/// The pages of a key: locked, not dumped, wiped on fork, between pages without access.
+#[test]
+fn keys_lie_in_locked_pages_between_guards() {
+    let dek = Dek::generate().unwrap();
+    let at = std::ptr::from_ref(dek.expose().unwrap()) as usize;
+    let smaps = fs::read_to_string("/proc/self/smaps").unwrap();
+    let maps = maps(&smaps);
     let i = maps.iter().position(|m| m.0.contains(&at)).unwrap();
     let (range, access, flags) = &maps[i];
     assert_eq!(*access, "rw-p");
     for flag in ["lo", "dd", "wf"] {
         assert!(flags.split(' ').any(|f| f == flag), "{flag} is missing of {flags}");
     }
-    let guard = |m: &(std::ops::Range<usize>, &str, &str)| m.1 == "---p";
+    let guard = |m: &Map<'_>| m.1 == "---p";
     assert!(guard(&maps[i - 1]) && maps[i - 1].0.end == range.start);
     assert!(guard(&maps[i + 1]) && maps[i + 1].0.start == range.end);
     let r = residency();

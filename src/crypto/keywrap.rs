@@ -39,7 +39,7 @@ impl Kwp {
     }
 
     /// Fills `out`, 8 bytes shorter than `wrapped`, and says how much of it is key.
-    pub(super) fn unwrap_to(&self, wrapped: &[u8], out: &mut [u8]) -> Result<usize> {
+    pub(crate) fn unwrap_to(&self, wrapped: &[u8], out: &mut [u8]) -> Result<usize> {
         if wrapped.len() < 16 || !wrapped.len().is_multiple_of(8) || wrapped.len() != out.len() + 8 {
             return Err(Error::authentication());
         }

@@ -1,5 +1,7 @@
 //! Safe constructions over the kernels: no function of this layer that encrypts takes a
 //! nonce or a salt from outside, and a failed open leaves no plaintext behind.
+#[cfg(feature = "passphrase")]
+mod argon2;
 mod cbc;
 mod chunked;
 mod hkdf;
@@ -9,6 +11,8 @@ mod keywrap;
 mod random;
 mod xaes;
 
+#[cfg(feature = "passphrase")]
+pub(crate) use argon2::argon2id;
 pub(crate) use chunked::{CHUNK, Cobblestone, HEAD as STREAM_HEAD, TAG as CHUNK_TAG};
 pub(crate) use hkdf::expand_sha512;
 pub(crate) use hmac::hmac_sha512;

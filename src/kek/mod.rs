@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `local:PATH#NAME` | the key NAME of a keyring file; `default` without `#NAME` |
 //! | `local:PATH#NAME?create=true` | the same, made first if there is no such file |
+//! | `local:PATH#NAME?passphrase-file=PATH` | of a file with a passphrase, which that file holds (feature `passphrase`) |
+//! | `local:PATH#NAME?passphrase-env=NAME` | the same, held by a variable of the environment |
 //! | `mock:NAME` | a scripted KMS in memory (feature `test-util`) |
 //!
 //! PATH and NAME may be percent-encoded, as `?`, `#` and `%` in them must be. Your own
@@ -20,6 +22,8 @@ mod schemes;
 mod standing;
 mod uri;
 
+#[cfg(feature = "passphrase")]
+pub use local::Passphrase;
 #[cfg(feature = "local")]
 pub use local::{KeyInfo, KeyState, Keyring, KeyringFile, VersionInfo};
 #[cfg(feature = "test-util")]

@@ -9,6 +9,12 @@ const DEPTH: usize = if cfg!(debug_assertions) { 32 * 1024 } else { 8 * 1024 };
 /// outside of it works in here.
 #[inline(always)]
 pub(crate) fn without_residue<R>(work: impl FnOnce() -> R) -> R {
+    without_residue_below::<DEPTH, R>(work)
+}
+
+/// As [`without_residue`], for work that uses more stack.
+#[inline(always)]
+pub(crate) fn without_residue_below<const DEPTH: usize, R>(work: impl FnOnce() -> R) -> R {
     let result = apart(work);
     zeroize::zeroize_stack::<DEPTH>();
     wipe_registers();

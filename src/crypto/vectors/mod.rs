@@ -1,6 +1,8 @@
 //! Published vectors. Every case of every file is accounted for: it passed, or it is of a
 //! kind that this crate refuses on purpose, for a reason that is named and counted.
 mod aead;
+#[cfg(feature = "passphrase")]
+mod argon2;
 mod cbc;
 mod chunked;
 mod kdf;

@@ -1,7 +1,9 @@
 //! The life of keys: added, rotated, disabled, enabled, destroyed.
 use super::{
-    file::{Key, KeyState, KeyVersion, MAX_VERSION, check_name, parse, write},
+    file::{Key, MAX_VERSION, Ring, check_name, write},
+    passphrase::{PassKey, Passphrase},
     read::{MAX_FILE, read},
+    version::{KeyState, KeyVersion},
 };
 use crate::{
     Error, KeyId, Result,
@@ -20,8 +22,12 @@ use std::{
 /// this process and in others, see a change the next time they wrap or unwrap.
 ///
 /// What was destroyed may still lie on the disk where the old file was, and in backups.
+///
+/// Of a file with a passphrase (feature `passphrase`) what needs no key is done without it:
+/// to look at it, to disable, enable and destroy. One that was given is always checked.
 pub struct KeyringFile {
     path: PathBuf,
+    pub(super) passphrase: Option<Passphrase>,
 }
 
 /// What a keyring file tells of one key.
@@ -51,13 +57,14 @@ pub struct VersionInfo {
 impl KeyringFile {
     /// The file at `path`, which is not looked at yet.
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), passphrase: None }
     }
 
     /// What is in it.
     ///
     /// # Errors
-    /// As [`Keyring::open`](super::Keyring::open).
+    /// As [`Keyring::open`](super::Keyring::open). If a passphrase was given:
+    /// Authentication if it is a wrong one, Misuse if the file has none.
     pub fn keys(&self) -> Result<Vec<KeyInfo>> {
         let version =
             |v: &KeyVersion| VersionInfo { version: v.version, created: v.created.clone(), state: v.state };
@@ -66,20 +73,37 @@ impl KeyringFile {
             primary: k.primary,
             versions: k.versions.iter().map(version).collect(),
         };
-        Ok(parse_file(&self.path)?.iter().map(info).collect())
+        let ring = parse_file(&self.path)?;
+        self.unlock(&ring).map_err(|e| named(&self.path, e))?;
+        Ok(ring.keys.iter().map(info).collect())
+    }
+
+    /// Whether it has a passphrase.
+    ///
+    /// # Errors
+    /// As [`keys`](Self::keys), but for the passphrase.
+    pub fn has_passphrase(&self) -> Result<bool> {
+        Ok(parse_file(&self.path)?.kdf.is_some())
     }
 
     /// Adds a key, in its first version.
     ///
     /// # Errors
-    /// Misuse if there is such a key, or the name is none; as [`keys`](Self::keys) besides.
+    /// Misuse if there is such a key, the name is none, or the file has a passphrase and none
+    /// was given; as [`keys`](Self::keys) besides.
     pub fn add(&self, name: &str) -> Result<KeyId> {
         check_name(name)?;
-        self.change(|keys| {
+        self.change(|ring, pass| {
+            ring.check(pass)?;
+            let keys = &mut ring.keys;
             if keys.iter().any(|k| k.name == name) {
                 return Err(Error::misuse(format!("there is a key {name} already: rotate it")));
             }
-            keys.push(Key { name: name.into(), primary: 1, versions: vec![KeyVersion::fresh(1)?] });
+            keys.push(Key {
+                name: name.into(),
+                primary: 1,
+                versions: vec![KeyVersion::fresh(name, 1, pass)?],
+            });
             id(name, 1)
         })
     }
@@ -87,15 +111,17 @@ impl KeyringFile {
     /// Gives a key a new version, which wraps from now on. The others still open.
     ///
     /// # Errors
-    /// Misuse if there is no such key; as [`keys`](Self::keys) besides.
+    /// Misuse if there is no such key, or the file has a passphrase and none was given; as
+    /// [`keys`](Self::keys) besides.
     pub fn rotate(&self, name: &str) -> Result<KeyId> {
-        self.change(|keys| {
-            let key = find(keys, name)?;
+        self.change(|ring, pass| {
+            ring.check(pass)?;
+            let key = find(ring, name)?;
             let newest = key.versions.iter().map(|v| v.version).max().unwrap_or(0);
             if newest >= MAX_VERSION {
                 return Err(Error::limit(format!("{name} has its last version")));
             }
-            key.versions.push(KeyVersion::fresh(newest + 1)?);
+            key.versions.push(KeyVersion::fresh(name, newest + 1, pass)?);
             key.primary = newest + 1;
             id(name, key.primary)
         })
@@ -107,8 +133,8 @@ impl KeyringFile {
     /// Misuse if there is no such version, it is destroyed, or it is the primary: rotate
     /// first; as [`keys`](Self::keys) besides.
     pub fn disable(&self, name: &str, version: u32) -> Result<()> {
-        self.change(|keys| {
-            let version = not_primary(find(keys, name)?, version)?;
+        self.change(|ring, _| {
+            let version = not_primary(find(ring, name)?, version)?;
             version.state = KeyState::Disabled;
             Ok(())
         })
@@ -120,8 +146,8 @@ impl KeyringFile {
     /// Misuse if there is no such version, or it is destroyed; as [`keys`](Self::keys)
     /// besides.
     pub fn enable(&self, name: &str, version: u32) -> Result<()> {
-        self.change(|keys| {
-            let key = find(keys, name)?;
+        self.change(|ring, _| {
+            let key = find(ring, name)?;
             living(key, version)?.state = KeyState::Enabled;
             Ok(())
         })
@@ -137,8 +163,8 @@ impl KeyringFile {
     /// # Errors
     /// As [`disable`](Self::disable); Misuse too if it is not disabled.
     pub fn destroy(&self, name: &str, version: u32) -> Result<()> {
-        self.change(|keys| {
-            let version = not_primary(find(keys, name)?, version)?;
+        self.change(|ring, _| {
+            let version = not_primary(find(ring, name)?, version)?;
             if version.state != KeyState::Disabled {
                 let said = format!("{name}/{} is enabled: disable it first, and wait", version.version);
                 return Err(Error::misuse(said));
@@ -149,13 +175,17 @@ impl KeyringFile {
     }
 
     /// Reads, changes and replaces the file while no other writer can.
-    fn change<T>(&self, change: impl FnOnce(&mut Vec<Key>) -> Result<T>) -> Result<T> {
+    pub(super) fn change<T>(
+        &self,
+        change: impl FnOnce(&mut Ring, Option<&PassKey>) -> Result<T>,
+    ) -> Result<T> {
         // Once: a link that is turned meanwhile must not have one file read, another replaced.
         let path = &fs::canonicalize(&self.path).map_err(|e| Error::io(self.path.display(), e))?;
         let _lock = lock_file(path)?;
-        let mut keys = parse_file(path)?;
-        let outcome = change(&mut keys)?;
-        let text = write(&keys)?;
+        let mut ring = parse_file(path)?;
+        let pass = self.unlock(&ring).map_err(|e| named(path, e))?;
+        let outcome = change(&mut ring, pass.as_ref())?;
+        let text = write(&ring)?;
         if text.len() as u64 > MAX_FILE {
             return Err(Error::limit(format!("keyring {}: longer than 16 MiB", path.display())));
         }
@@ -164,15 +194,26 @@ impl KeyringFile {
         file.commit(true)?;
         Ok(outcome)
     }
+
+    /// The key of the passphrase that was given, checked.
+    fn unlock(&self, ring: &Ring) -> Result<Option<PassKey>> {
+        let Some(passphrase) = &self.passphrase else { return Ok(None) };
+        let pass = PassKey::of(passphrase, ring.kdf.as_ref())?;
+        ring.check(Some(&pass)).map(|()| Some(pass))
+    }
 }
 
-fn parse_file(path: &Path) -> Result<Vec<Key>> {
-    let named = |e: Error| Error::new(e.kind(), format!("keyring {}: {e}", path.display()));
-    parse(&read(path)?.text).map_err(named)
+fn parse_file(path: &Path) -> Result<Ring> {
+    Ring::parse(&read(path)?.text).map_err(|e| named(path, e))
 }
 
-fn find<'a>(keys: &'a mut [Key], name: &str) -> Result<&'a mut Key> {
-    keys.iter_mut().find(|k| k.name == name).ok_or_else(|| Error::misuse(format!("no key {name} there")))
+fn named(path: &Path, e: Error) -> Error {
+    Error::new(e.kind(), format!("keyring {}: {e}", path.display()))
+}
+
+fn find<'a>(ring: &'a mut Ring, name: &str) -> Result<&'a mut Key> {
+    let key = ring.keys.iter_mut().find(|k| k.name == name);
+    key.ok_or_else(|| Error::misuse(format!("no key {name} there")))
 }
 
 /// A version that is not destroyed.

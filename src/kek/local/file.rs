@@ -1,26 +1,30 @@
 //! The keyring file: a strict parser, and what a new one holds. The format is on the
 //! manual's page, "Local keyring file".
-use super::time;
-use crate::{Error, ErrorKind, Result, secret::Locked};
-use base64ct::{Base64, Encoding};
-use serde::{
-    Deserialize, Deserializer,
-    de::{self, Visitor},
+use super::{
+    kdf::Kdf,
+    passphrase::{NOT_GIVEN, PassKey},
+    time,
+    version::{KeyState, KeyVersion, Stored},
 };
-use std::{collections::HashSet, fmt};
+use crate::{Error, Result};
+use base64ct::{Base64, Encoding};
+use serde::{Deserialize, Deserializer};
+use std::collections::HashSet;
 use zeroize::Zeroizing;
 
-const FORMAT: &str = "libkms-keyring/1";
+pub(super) const FORMAT: &str = "libkms-keyring/1";
 /// A version is 1 to 2^31 - 1.
 pub(super) const MAX_VERSION: u32 = i32::MAX as u32;
 
+/// What a keyring file holds.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+pub(super) struct Ring {
     format: String,
-    keys: Vec<Key>,
+    pub(super) keys: Vec<Key>,
+    /// Of a file with a passphrase.
     #[serde(default, deserialize_with = "present")]
-    kdf: bool,
+    pub(super) kdf: Option<Kdf>,
 }
 
 #[derive(Deserialize)]
@@ -31,89 +35,63 @@ pub(super) struct Key {
     pub(super) versions: Vec<KeyVersion>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct KeyVersion {
-    pub(super) version: u32,
-    pub(super) created: String,
-    pub(super) state: KeyState,
-    #[serde(default, deserialize_with = "material")]
-    material: Option<Material>,
-}
-
-/// What a version of a key is good for.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum KeyState {
-    /// It opens, and wraps if it is the primary.
-    Enabled,
-    /// It does neither, until it is enabled again.
-    Disabled,
-    /// Its key is gone.
-    Destroyed,
-}
-
-impl KeyState {
-    /// As the file has it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Enabled => "enabled",
-            Self::Disabled => "disabled",
-            Self::Destroyed => "destroyed",
-        }
+impl Ring {
+    pub(super) fn new(keys: Vec<Key>, kdf: Option<Kdf>) -> Self {
+        Self { format: FORMAT.into(), keys, kdf }
     }
-}
 
-/// A key, or why there is none.
-type Material = Result<Locked<[u8; 32]>>;
+    pub(super) fn key(&self, name: &str) -> Option<&Key> {
+        self.keys.iter().find(|k| k.name == name)
+    }
 
-impl KeyVersion {
-    /// An enabled version with a fresh key.
-    pub(super) fn fresh(version: u32) -> Result<Self> {
-        let material = Locked::fill(|b| {
-            getrandom::fill(b)
-                .map_err(|e| Error::new(ErrorKind::Io, format!("the system's random source: {e}")))
+    /// Malformed, and where, unless it is as the format has it.
+    pub(super) fn parse(json: &[u8]) -> Result<Self> {
+        // serde's own message may quote what it met, and that may be key material.
+        let ring: Self = serde_json::from_slice(json).map_err(|e| {
+            let (line, column) = (e.line(), e.column());
+            Error::malformed(format!("not a keyring as the format has it: line {line}, column {column}"))
         })?;
-        Ok(Self { version, created: time::now(), state: KeyState::Enabled, material: Some(Ok(material)) })
-    }
-
-    /// Its key is wiped here; what was written before is the file system's.
-    pub(super) fn destroy(&mut self) {
-        (self.state, self.material) = (KeyState::Destroyed, None);
-    }
-
-    /// `None` of a destroyed version.
-    pub(super) fn material(&self) -> Result<Option<&Locked<[u8; 32]>>> {
-        self.material.as_ref().map(Result::as_ref).transpose().map_err(Clone::clone)
-    }
-}
-
-/// All keys of a keyring. Malformed, and where, unless it is as the format has it.
-pub(super) fn parse(json: &[u8]) -> Result<Vec<Key>> {
-    // serde's own message may quote what it met, and that may be key material.
-    let file: File = serde_json::from_slice(json).map_err(|e| {
-        let (line, column) = (e.line(), e.column());
-        Error::malformed(format!("not a keyring as the format has it: line {line}, column {column}"))
-    })?;
-    if file.format != FORMAT {
-        return Err(Error::malformed(format!("format: this libkms reads {FORMAT}")));
-    }
-    if file.kdf {
-        return Err(Error::misuse("it has a passphrase, which this build of libkms cannot take"));
-    }
-    let mut names = HashSet::new();
-    for key in &file.keys {
-        check_name(&key.name).map_err(|_| Error::malformed("name: 1 to 64 of A-Z a-z 0-9 . _ -"))?;
-        if !names.insert(&key.name) {
-            return Err(Error::malformed(format!("name: {} twice", key.name)));
+        if ring.format != FORMAT {
+            return Err(Error::malformed(format!("format: this libkms reads {FORMAT}")));
         }
-        check_versions(key)?;
+        ring.kdf.as_ref().map_or(Ok(()), Kdf::check)?;
+        let mut names = HashSet::new();
+        for key in &ring.keys {
+            check_name(&key.name).map_err(|_| Error::malformed("name: 1 to 64 of A-Z a-z 0-9 . _ -"))?;
+            if !names.insert(&key.name) {
+                return Err(Error::malformed(format!("name: {} twice", key.name)));
+            }
+            check_versions(key, ring.kdf.is_some())?;
+        }
+        Ok(ring)
     }
-    Ok(file.keys)
+
+    /// Whether the file goes with what was given, both ways: whoever can write it could take
+    /// the passphrase off, or put another one on. Authentication if it is a wrong one, as
+    /// any material tells; a file without one takes every passphrase.
+    pub(super) fn check(&self, pass: Option<&PassKey>) -> Result<()> {
+        match (&self.kdf, pass) {
+            (Some(_), None) => return Err(Error::misuse(NOT_GIVEN)),
+            (None, Some(_)) => return Err(Error::misuse(HAS_NONE)),
+            (Some(kdf), Some(pass)) if kdf != pass.kdf() => {
+                return Err(Error::misuse("its passphrase was changed: open it again"));
+            }
+            (None, None) => return Ok(()),
+            (Some(_), Some(_)) => {}
+        }
+        let mut all = self.keys.iter().flat_map(|k| k.versions.iter().map(|v| (&k.name, v)));
+        match all.find(|(_, version)| !matches!(version.stored(), Ok(None))) {
+            Some((name, version)) => version.material(name, pass).map(|_| ()),
+            None => Ok(()),
+        }
+    }
 }
 
-fn check_versions(key: &Key) -> Result<()> {
+/// A passphrase was given.
+pub(super) const HAS_NONE: &str = "it has no passphrase, and one was given: \
+     was it taken off by somebody who can write the file?";
+
+fn check_versions(key: &Key, wrapped: bool) -> Result<()> {
     let bad = |what: &str| Err(Error::malformed(format!("{}: {what}", key.name)));
     let mut numbers = HashSet::new();
     for v in &key.versions {
@@ -126,8 +104,12 @@ fn check_versions(key: &Key) -> Result<()> {
         if !time::is_rfc3339(&v.created) {
             return bad("created: not a time of RFC 3339");
         }
-        if (v.state == KeyState::Destroyed) == v.material()?.is_some() {
+        let stored = v.stored()?;
+        if (v.state == KeyState::Destroyed) == stored.is_some() {
             return bad("material: there unless the version is destroyed");
+        }
+        if stored.is_some_and(|s| matches!(s, Stored::Wrapped(_)) != wrapped) {
+            return bad("material: base64 of 32 bytes, of 40 with a passphrase");
         }
     }
     if !key.versions.iter().any(|v| v.version == key.primary) {
@@ -143,15 +125,19 @@ pub(super) fn check_name(name: &str) -> Result<()> {
     if right { Ok(()) } else { Err(Error::misuse("a key's name has 1 to 64 of A-Z a-z 0-9 . _ -")) }
 }
 
-/// The file of these keys, as the format has it.
-pub(super) fn write(keys: &[Key]) -> Result<Zeroizing<Vec<u8>>> {
+/// The file of this keyring, as the format has it.
+pub(super) fn write(ring: &Ring) -> Result<Zeroizing<Vec<u8>>> {
     // Enough for all of it: a vector that grows leaves copies behind.
     let room = |k: &Key| 256 + k.name.len() + k.versions.iter().map(|v| 160 + v.created.len()).sum::<usize>();
-    let mut out = Zeroizing::new(Vec::with_capacity(256 + keys.iter().map(room).sum::<usize>()));
+    let mut out = Zeroizing::new(Vec::with_capacity(512 + ring.keys.iter().map(room).sum::<usize>()));
     let begun = out.capacity();
     let mut put = |text: &str| out.extend_from_slice(text.as_bytes());
-    put(&format!("{{\n  \"format\": \"{FORMAT}\",\n  \"keys\": [\n"));
-    for (i, key) in keys.iter().enumerate() {
+    put(&format!("{{\n  \"format\": \"{FORMAT}\",\n"));
+    if let Some(kdf) = &ring.kdf {
+        put(&format!("  \"kdf\": {},\n", kdf.text()));
+    }
+    put("  \"keys\": [\n");
+    for (i, key) in ring.keys.iter().enumerate() {
         let (name, primary) = (&key.name, key.primary);
         put(if i == 0 { "    {\n" } else { ",\n    {\n" });
         put(&format!("      \"name\": \"{name}\",\n      \"primary\": {primary},\n      \"versions\": [\n"));
@@ -159,10 +145,14 @@ pub(super) fn write(keys: &[Key]) -> Result<Zeroizing<Vec<u8>>> {
             let (number, created, state) = (v.version, &v.created, v.state.name());
             put(if i == 0 { "        { " } else { ",\n        { " });
             put(&format!("\"version\": {number}, \"created\": \"{created}\", \"state\": \"{state}\""));
-            if let Some(material) = v.material()? {
-                let mut base64 = Zeroizing::new([0; 44]);
+            if let Some(stored) = v.stored()? {
+                let material: &[u8] = match stored {
+                    Stored::Plain(material) => material.get()?,
+                    Stored::Wrapped(wrapped) => wrapped,
+                };
+                let mut base64 = Zeroizing::new([0; 56]);
                 put(", \"material\": \"");
-                put(Base64::encode(material.get()?, &mut *base64).expect("32 bytes take 44"));
+                put(Base64::encode(material, &mut *base64).expect("40 bytes take 56"));
                 put("\"");
             }
             put(" }");
@@ -174,40 +164,25 @@ pub(super) fn write(keys: &[Key]) -> Result<Zeroizing<Vec<u8>>> {
     Ok(out)
 }
 
-/// Whatever stands there, null too.
-fn present<'de, D: Deserializer<'de>>(d: D) -> Result<bool, D::Error> {
-    de::IgnoredAny::deserialize(d).map(|_| true)
-}
-
-/// Base64 of 32 bytes, decoded in constant time, straight into key memory. What goes wrong
-/// there is kept as it is: it may be a fork, or the end of memory.
-fn material<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Material>, D::Error> {
-    struct Base64Key;
-    impl<'de> Visitor<'de> for Base64Key {
-        type Value = Material;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("base64 of 32 bytes, without escapes")
-        }
-
-        // Only text borrowed from the caller's buffer, which it wipes: an escaped string
-        // would be put together in one that nobody wipes.
-        fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
-            Ok(Locked::fill(|key| match Base64::decode(text, key) {
-                Ok(decoded) if decoded.len() == 32 => Ok(()),
-                _ => Err(Error::malformed("material: not base64 of 32 bytes")),
-            }))
-        }
-    }
-    d.deserialize_str(Base64Key).map(Some)
+/// What stands there, which is not null.
+fn present<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Kdf>, D::Error> {
+    Kdf::deserialize(d).map(Some)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kek::Keyring;
+    use crate::{ErrorKind, kek::Keyring};
 
     const ZEROS: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    const WRAPPED: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==";
+    const KDF: &str = r#"{"name":"argon2id","m":65536,"t":3,"p":4,"salt":"AAAAAAAAAAAAAAAAAAAAAA=="}"#;
+
+    /// A file with a passphrase, whatever it is.
+    fn wrapped(kdf: &str) -> String {
+        let text = version(&format!(r#""state":"enabled","material":"{WRAPPED}""#));
+        text.replacen('{', &format!(r#"{{"kdf":{kdf},"#), 1)
+    }
 
     fn with(version: &str) -> String {
         format!(
@@ -227,7 +202,7 @@ mod tests {
             versions: (1..)
                 .zip(states)
                 .map(|(n, state)| {
-                    let mut version = KeyVersion::fresh(n).unwrap();
+                    let mut version = KeyVersion::fresh(name, n, None).unwrap();
                     version.state = *state;
                     if *state == KeyState::Destroyed {
                         version.destroy();
@@ -237,20 +212,35 @@ mod tests {
                 .collect(),
         };
         use KeyState::{Destroyed, Disabled, Enabled};
-        let keys = [key("orders", &[Enabled, Disabled, Destroyed]), key("a", &[Enabled])];
-        let text = write(&keys).unwrap();
-        let back = parse(&text).unwrap();
+        let keys = vec![key("orders", &[Enabled, Disabled, Destroyed]), key("a", &[Enabled])];
+        let ring = Ring::new(keys, None);
+        let text = write(&ring).unwrap();
+        let back = Ring::parse(&text).unwrap();
         assert_eq!(*write(&back).unwrap(), *text);
-        let material = |keys: &[Key]| *keys[0].versions[1].material().unwrap().unwrap().get().unwrap();
-        assert_eq!(material(&back), material(&keys));
-        assert!(parse(&write(&[]).unwrap()).unwrap().is_empty());
+        let material = |ring: &Ring| {
+            let material = ring.keys[0].versions[1].material("orders", None).unwrap().unwrap();
+            *material.get().unwrap()
+        };
+        assert_eq!(material(&back), material(&ring));
+        assert!(Ring::parse(&write(&Ring::new(vec![], None)).unwrap()).unwrap().keys.is_empty());
+    }
+
+    #[test]
+    fn a_passphrase_changes_nothing_else_of_what_is_written() {
+        let text = wrapped(KDF).replace(' ', "");
+        let ring = Ring::parse(text.as_bytes()).unwrap();
+        let written = String::from_utf8(write(&ring).unwrap().to_vec()).unwrap();
+        for member in [KDF, WRAPPED] {
+            assert!(written.replace(' ', "").contains(&member.replace(' ', "")), "{written}");
+        }
+        assert_eq!(*write(&Ring::parse(written.as_bytes()).unwrap()).unwrap(), *written.as_bytes());
     }
 
     #[test]
     fn f10_what_is_not_as_the_format_has_it_is_refused() {
         let enabled = format!(r#""state":"enabled","material":"{ZEROS}""#);
-        assert!(parse(version(&enabled).as_bytes()).is_ok());
-        assert!(parse(version(r#""state":"destroyed""#).as_bytes()).is_ok());
+        assert!(Ring::parse(version(&enabled).as_bytes()).is_ok());
+        assert!(Ring::parse(version(r#""state":"destroyed""#).as_bytes()).is_ok());
         let bad = [
             version(r#""state":"enabled""#),
             version(&format!(r#""state":"destroyed","material":"{ZEROS}""#)),
@@ -276,18 +266,75 @@ mod tests {
             "[]".into(),
         ];
         for text in bad {
-            let e = parse(text.as_bytes()).map(|_| ()).unwrap_err();
+            let e = Ring::parse(text.as_bytes()).map(|_| ()).unwrap_err();
+            assert_eq!(e.kind(), ErrorKind::Malformed, "{text}");
+        }
+    }
+
+    /// The limits hold before a byte is allocated: nothing is derived here.
+    #[test]
+    fn f10_what_a_passphrase_takes_has_limits() {
+        let parse = |kdf: &str| Ring::parse(wrapped(kdf).as_bytes()).map(|_| ());
+        let salt = |n: usize| Base64::encode_string(&vec![7; n]);
+        let with_salt = |salt: &str| KDF.replace("AAAAAAAAAAAAAAAAAAAAAA==", salt);
+        let good = [
+            KDF.to_owned(),
+            KDF.replace("65536", "19456"),
+            KDF.replace("65536", "4194304"),
+            KDF.replace("\"t\":3", "\"t\":64").replace("\"p\":4", "\"p\":64"),
+            KDF.replace("\"t\":3", "\"t\":1").replace("\"p\":4", "\"p\":1"),
+            with_salt(&salt(16)),
+            with_salt(&salt(64)),
+        ];
+        for kdf in good {
+            parse(&kdf).unwrap();
+        }
+        let bad = [
+            "null".to_owned(),
+            "1".to_owned(),
+            r#"{"name":"argon2id"}"#.to_owned(),
+            KDF.replace("argon2id", "argon2i"),
+            KDF.replace("65536", "19455"),
+            KDF.replace("65536", "4194305"),
+            KDF.replace("65536", "65536.0"),
+            KDF.replace("65536", "4294967296"),
+            KDF.replace("\"t\":3", "\"t\":0"),
+            KDF.replace("\"t\":3", "\"t\":65"),
+            KDF.replace("\"t\":3", "\"t\":-1"),
+            KDF.replace("\"p\":4", "\"p\":0"),
+            KDF.replace("\"p\":4", "\"p\":65"),
+            KDF.replace("\"p\":4", "\"p\":4,\"p\":4"),
+            KDF.replace("\"p\":4", "\"p\":4,\"more\":4"),
+            KDF.replace("\"p\":4,", ""),
+            with_salt(&salt(15)),
+            with_salt(&salt(65)),
+            with_salt(""),
+            with_salt("AAAAAAAAAAAAAAAAAAAAAA="),
+            with_salt("AAAAAAAAAAAAAAAAAAAAAB=="),
+            with_salt("\\u0041AAAAAAAAAAAAAAAAAAAAA=="),
+        ];
+        for kdf in bad {
+            assert_eq!(parse(&kdf).unwrap_err().kind(), ErrorKind::Malformed, "{kdf}");
+        }
+    }
+
+    /// A material without a passphrase in a file that has one, and the reverse.
+    #[test]
+    fn f64_a_material_is_of_one_kind_with_the_file() {
+        let plain = version(&format!(r#""state":"enabled","material":"{ZEROS}""#));
+        let with_kdf = |text: &str| text.replacen('{', &format!(r#"{{"kdf":{KDF},"#), 1);
+        let without = wrapped(KDF).replace(&format!(r#""kdf":{KDF},"#), "");
+        for text in [with_kdf(&plain), without, wrapped(KDF).replace(WRAPPED, &WRAPPED[4..])] {
+            let e = Ring::parse(text.as_bytes()).map(|_| ()).unwrap_err();
             assert_eq!(e.kind(), ErrorKind::Malformed, "{text}");
         }
     }
 
     #[test]
-    fn f64_a_passphrase_that_cannot_be_taken_is_refused() {
-        let text = version(&format!(r#""state":"enabled","material":"{ZEROS}""#));
-        for kdf in [r#"{"name":"argon2id"}"#, "null", "1"] {
-            let text = text.replacen('{', &format!(r#"{{"kdf":{kdf},"#), 1);
-            assert_eq!(parse(text.as_bytes()).map(|_| ()).unwrap_err().kind(), ErrorKind::Misuse);
-        }
+    fn f64_a_passphrase_that_was_not_given_is_asked_for_by_name() {
+        let e = Keyring::parse(wrapped(KDF).as_bytes(), "a").unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Misuse);
+        assert!(e.to_string().starts_with("it has a passphrase") && !e.to_string().contains("AAAA"), "{e}");
     }
 
     #[test]

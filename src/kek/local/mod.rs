@@ -1,11 +1,21 @@
 //! KEKs in a file of your own.
 mod edit;
 mod file;
+mod kdf;
+#[cfg(not(feature = "passphrase"))]
+mod no_passphrase;
+#[cfg(feature = "passphrase")]
+mod passphrase;
 mod read;
 mod time;
+mod version;
 
 pub use edit::{KeyInfo, KeyringFile, VersionInfo};
-pub use file::KeyState;
+#[cfg(not(feature = "passphrase"))]
+use no_passphrase as passphrase;
+#[cfg(feature = "passphrase")]
+pub use passphrase::Passphrase;
+pub use version::KeyState;
 
 use super::{KeyUri, KmsBackend, uri::percent_decode};
 use crate::{
@@ -17,7 +27,11 @@ use crate::{
     },
     secret::check_fork,
 };
-use file::{Key, KeyVersion, check_name, parse, write};
+use file::{Key, Ring, check_name, write};
+use kdf::Kdf;
+use passphrase::PassKey;
+#[cfg(not(feature = "passphrase"))]
+use passphrase::Passphrase;
 use read::{Stamp, read};
 use std::{
     fmt,
@@ -25,6 +39,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
+use version::KeyVersion;
 
 /// One key of a keyring file, in all its versions: scheme `local`, URI
 /// `local:PATH#NAME`.
@@ -32,9 +47,17 @@ use std::{
 /// The primary version wraps; every enabled one opens. When the file was changed, by
 /// [`KeyringFile`] in this process or in another, that holds from the next wrap and unwrap
 /// on; while the new one cannot be read, what was read before does. Whoever can read the
-/// file can open everything: it is refused when others can.
+/// file can open everything, unless it has a passphrase (feature `passphrase`): it is refused
+/// when others can.
+///
+/// A file and the passphrase that was given go together, now and whenever it is read again.
+/// When the passphrase was changed, taken off or put on meanwhile, no key of that file is
+/// taken until the keyring is opened again. Those that were read before stay, as far as the
+/// file has them enabled: what is sealed under one that is then destroyed would be lost.
 pub struct Keyring {
     name: String,
+    /// What opens the materials of a file with a passphrase.
+    pass: Option<PassKey>,
     /// Where it is read again.
     path: Option<PathBuf>,
     state: Mutex<State>,
@@ -55,8 +78,8 @@ struct Versions {
 struct Version {
     number: u32,
     state: KeyState,
-    /// Of an enabled version.
-    kek: Option<Kwp>,
+    /// Of a version that was enabled when it could be read.
+    kek: Option<Arc<Kwp>>,
 }
 
 impl Keyring {
@@ -66,30 +89,16 @@ impl Keyring {
     /// Io if there is such a file, or it cannot be written; Misuse if `name` has not 1 to
     /// 64 of `A-Z a-z 0-9 . _ -`.
     pub fn create(path: impl AsRef<Path>, name: &str) -> Result<Self> {
-        check_name(name)?;
-        let key = Key { name: name.into(), primary: 1, versions: vec![KeyVersion::fresh(1)?] };
-        let text = write(&[key])?;
-        let path = path.as_ref();
-        if path.exists() {
-            return Err(Error::new(ErrorKind::Io, format!("there is a file {} already", path.display())));
-        }
-        let mut file = NewFile::create(path, true)?;
-        file.write_all(&text).map_err(|e| Error::io(format!("cannot write {}", path.display()), e))?;
-        file.commit(false)?;
-        Self::open(path, name)
+        Self::make(path.as_ref(), name, None)
     }
 
     /// Reads a keyring file.
     ///
     /// # Errors
     /// Io; Malformed, and where; Misuse if others can read the file, it has no such key, or
-    /// it asks for a passphrase and this build has none.
+    /// it has a passphrase.
     pub fn open(path: impl AsRef<Path>, name: &str) -> Result<Self> {
-        let path = path.as_ref();
-        let file = read(path)?;
-        let named = |e: Error| Error::new(e.kind(), format!("keyring {}: {e}", path.display()));
-        let key = Versions::parse(&file.text, name).map_err(named)?;
-        Ok(Self::of(name, Some(path.into()), key, Some(file.stamp)))
+        Self::load(path.as_ref(), name, |_| Ok(None))
     }
 
     /// From the bytes of a keyring file that you keep elsewhere. Wipe them afterwards.
@@ -97,29 +106,88 @@ impl Keyring {
     /// # Errors
     /// As [`open`](Self::open), but for Io.
     pub fn parse(json: &[u8], name: &str) -> Result<Self> {
-        Ok(Self::of(name, None, Versions::parse(json, name)?, None))
+        Self::unlocked(json, name, |_| Ok(None))
     }
 
-    fn of(name: &str, path: Option<PathBuf>, key: Versions, stamp: Option<Stamp>) -> Self {
-        Self { name: name.into(), path, state: Mutex::new(State { key: Arc::new(key), stamp }) }
+    fn make(path: &Path, name: &str, pass: Option<PassKey>) -> Result<Self> {
+        check_name(name)?;
+        let version = KeyVersion::fresh(name, 1, pass.as_ref())?;
+        let key = Key { name: name.into(), primary: 1, versions: vec![version] };
+        let text = write(&Ring::new(vec![key], pass.as_ref().map(|p| p.kdf().clone())))?;
+        if path.exists() {
+            return Err(Error::new(ErrorKind::Io, format!("there is a file {} already", path.display())));
+        }
+        let mut file = NewFile::create(path, true)?;
+        file.write_all(&text).map_err(|e| Error::io(format!("cannot write {}", path.display()), e))?;
+        file.commit(false)?;
+        Self::load(path, name, |_| Ok(pass))
     }
 
-    /// `local:PATH#NAME[?create=true]`; PATH and NAME percent-decoded, NAME `default` if
-    /// there is none.
+    /// `unlock` makes the key of the passphrase, if there is one, as the file wants it.
+    fn load(
+        path: &Path,
+        name: &str,
+        unlock: impl FnOnce(Option<&Kdf>) -> Result<Option<PassKey>>,
+    ) -> Result<Self> {
+        let file = read(path)?;
+        let named = |e: Error| Error::new(e.kind(), format!("keyring {}: {e}", path.display()));
+        let mut keyring = Self::unlocked(&file.text, name, unlock).map_err(named)?;
+        keyring.path = Some(path.into());
+        lock(&keyring.state).stamp = Some(file.stamp);
+        Ok(keyring)
+    }
+
+    fn unlocked(
+        json: &[u8],
+        name: &str,
+        unlock: impl FnOnce(Option<&Kdf>) -> Result<Option<PassKey>>,
+    ) -> Result<Self> {
+        check_fork()?;
+        check_name(name)?;
+        let ring = Ring::parse(json)?;
+        let pass = unlock(ring.kdf.as_ref())?;
+        let key = Arc::new(Versions::of(&ring, name, pass.as_ref())?);
+        Ok(Self { name: name.into(), pass, path: None, state: Mutex::new(State { key, stamp: None }) })
+    }
+
+    /// `local:PATH#NAME[?create=true][&passphrase-file=PATH|&passphrase-env=NAME]`; PATH and
+    /// NAME percent-decoded, NAME `default` if there is none.
     pub(super) fn from_uri(uri: &KeyUri) -> Result<Self> {
-        uri.only(&["create"])?;
+        Self::by_uri(uri, &|_, _| Ok(None))
+    }
+
+    /// `ask` has the key of a passphrase that the URI does not name.
+    fn by_uri(uri: &KeyUri, ask: &dyn Fn(&Path, &Kdf) -> Result<Option<PassKey>>) -> Result<Self> {
+        uri.only(&["create", "passphrase-file", "passphrase-env"])?;
         let (path, name) = uri.rest().split_once('#').unwrap_or((uri.rest(), "default"));
         let (path, name) = (percent_decode(path)?, percent_decode(name)?);
         if path.is_empty() {
             return Err(Error::misuse("local: a path is missing, as in local:keys.json#orders"));
         }
+        let path = Path::new(&path);
+        let passphrase = match (uri.param("passphrase-file"), uri.param("passphrase-env")) {
+            (None, None) => None,
+            (Some(file), None) => Some(Passphrase::from_file(file)?),
+            (None, Some(name)) => Some(Passphrase::from_env(name)?),
+            _ => return Err(Error::misuse("local: passphrase-file or passphrase-env, not both")),
+        };
+        let open = || {
+            Self::load(path, &name, |kdf| match (&passphrase, kdf) {
+                (Some(passphrase), kdf) => PassKey::of(passphrase, kdf).map(Some),
+                (None, Some(kdf)) => ask(path, kdf),
+                (None, None) => Ok(None),
+            })
+        };
         match uri.param("create") {
-            Some("true") if !Path::new(&path).exists() => match Self::create(&path, &name) {
-                // Another process was quicker.
-                Err(_) if Path::new(&path).exists() => Self::open(&path, &name),
-                made => made,
-            },
-            None | Some("true" | "false") => Self::open(&path, &name),
+            Some("true") if !path.exists() => {
+                let pass = passphrase.as_ref().map(PassKey::fresh).transpose()?;
+                match Self::make(path, &name, pass) {
+                    // Another process was quicker.
+                    Err(_) if path.exists() => open(),
+                    made => made,
+                }
+            }
+            None | Some("true" | "false") => open(),
             Some(_) => Err(Error::misuse("local: create is true or false")),
         }
     }
@@ -138,13 +206,20 @@ impl Keyring {
             return Ok(known);
         }
         // Read without the lock: others go on with what is known.
-        let read = read(path).and_then(|f| Ok((Versions::parse(&f.text, &self.name)?, f.stamp)));
+        let read = read(path).and_then(|f| {
+            let ring = Ring::parse(&f.text)?;
+            let key = match Versions::of(&ring, &self.name, self.pass.as_ref()) {
+                Err(e) if is_lasting(e.kind()) => known.narrowed(&ring, &self.name).ok_or(e)?,
+                key => key?,
+            };
+            Ok((key, f.stamp))
+        });
         let mut state = self.state();
         match read {
             Ok((key, stamp)) => (state.key, state.stamp) = (Arc::new(key), Some(stamp)),
             // A file that is wrong is not read again for every wrap; one that could not be
             // read this time is.
-            Err(e) if matches!(e.kind(), ErrorKind::Malformed | ErrorKind::Misuse) => state.stamp = now,
+            Err(e) if is_lasting(e.kind()) => state.stamp = now,
             Err(_) => {}
         }
         Ok(state.key.clone())
@@ -167,28 +242,48 @@ impl Keyring {
     fn kek<'a>(&self, key: &'a Versions, number: u32) -> Result<&'a Kwp> {
         let denied = |what: &str| Error::new(ErrorKind::Denied, format!("{} is {what}", self.id(number)));
         let version = key.version(number).ok_or_else(|| denied("not of this keyring"))?;
-        version.kek.as_ref().ok_or_else(|| denied(version.state.name()))
+        match (version.state, &version.kek) {
+            (KeyState::Enabled, Some(kek)) => Ok(kek),
+            (KeyState::Enabled, None) => Err(denied("under another passphrase: open the keyring again")),
+            (state, _) => Err(denied(state.name())),
+        }
     }
 }
 
+/// The file will not become right by being read again.
+fn is_lasting(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Authentication | ErrorKind::Malformed | ErrorKind::Misuse)
+}
+
 impl Versions {
-    fn parse(json: &[u8], name: &str) -> Result<Self> {
-        check_fork()?;
-        check_name(name)?;
-        let keys = parse(json)?;
-        let names: Vec<_> = keys.iter().map(|k| k.name.clone()).collect();
-        let key = keys.into_iter().find(|k| k.name == name).ok_or_else(|| {
+    fn of(ring: &Ring, name: &str, pass: Option<&PassKey>) -> Result<Self> {
+        ring.check(pass)?;
+        let key = ring.key(name).ok_or_else(|| {
+            let names: Vec<_> = ring.keys.iter().map(|k| &*k.name).collect();
             let names = if names.is_empty() { "none".into() } else { names.join(", ") };
             Error::misuse(format!("no key {name} there; there is {names}"))
         })?;
-        let all = key.versions.into_iter().map(|v| {
-            let kek = match (&v.state, v.material()?) {
-                (KeyState::Enabled, Some(material)) => Some(Kwp::new(material.get()?)?),
+        let all = key.versions.iter().map(|v| {
+            let kek = match (&v.state, v.material(name, pass)?) {
+                (KeyState::Enabled, Some(material)) => Some(Arc::new(Kwp::new(material.get()?)?)),
                 _ => None,
             };
             Ok(Version { number: v.version, state: v.state, kek })
         });
         Ok(Self { primary: key.primary, all: all.collect::<Result<_>>()? })
+    }
+
+    /// With the states that a file has whose keys cannot be had. Whoever can write it could
+    /// turn them anyway.
+    fn narrowed(&self, ring: &Ring, name: &str) -> Option<Self> {
+        let versions = &ring.key(name)?.versions;
+        let all = self.all.iter().map(|old| {
+            let state = versions.iter().find(|v| v.version == old.number).map(|v| v.state);
+            let state = state.unwrap_or(KeyState::Destroyed);
+            let kek = old.kek.clone().filter(|_| state != KeyState::Destroyed);
+            Version { number: old.number, state, kek }
+        });
+        Some(Self { primary: self.primary, all: all.collect() })
     }
 
     fn version(&self, number: u32) -> Option<&Version> {

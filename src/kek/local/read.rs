@@ -2,7 +2,7 @@
 use crate::{Error, Result, rt::open_at_once};
 use std::{
     fs::{self, Metadata, OpenOptions},
-    io::Read,
+    io::{self, Read},
     path::Path,
 };
 use zeroize::Zeroizing;
@@ -42,31 +42,46 @@ impl Stamp {
 
 /// Reads a keyring file that is nobody else's business.
 pub(super) fn read(path: &Path) -> Result<Text> {
-    let what = |e| Error::io(format!("keyring {}", path.display()), e);
+    read_private(path, "keyring", MAX_FILE)
+}
+
+/// Reads a file of secrets, a `noun`, of at most so many bytes.
+pub(super) fn read_private(path: &Path, noun: &str, most: u64) -> Result<Text> {
+    let what = |e| Error::io(format!("{noun} {}", path.display()), e);
     let mut file = open_at_once(OpenOptions::new().read(true), path).map_err(what)?;
     let about = file.metadata().map_err(what)?;
     if !about.is_file() {
-        return Err(Error::misuse(format!("keyring {}: not a regular file", path.display())));
+        return Err(Error::misuse(format!("{noun} {}: not a regular file", path.display())));
     }
-    private(&about, path)?;
-    if about.len() > MAX_FILE {
-        return Err(Error::limit(format!("keyring {}: longer than 16 MiB", path.display())));
+    private(&about, path, noun)?;
+    if about.len() > most {
+        return Err(Error::limit(format!("{noun} {}: longer than {most} bytes", path.display())));
     }
-    // Once, and large enough: a vector that grows leaves copies of keys behind.
-    let mut text = Zeroizing::new(Vec::with_capacity(about.len() as usize + 1));
-    (&mut file).take(about.len()).read_to_end(&mut text).map_err(what)?;
+    // Once, and large enough: a vector that grows leaves copies of keys behind. Nor by
+    // read_to_end, which has what is short go over the stack.
+    let mut text = Zeroizing::new(vec![0; about.len() as usize]);
+    let mut filled = 0;
+    loop {
+        match file.read(&mut text[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(what(e)),
+        }
+    }
+    text.truncate(filled);
     Ok(Text { text, stamp: Stamp::of(&about) })
 }
 
 #[cfg(unix)]
-fn private(about: &Metadata, path: &Path) -> Result<()> {
+fn private(about: &Metadata, path: &Path, noun: &str) -> Result<()> {
     use crate::arch::effective_user;
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     let (mode, owner) = (about.permissions().mode() & 0o777, about.uid());
     let said = if mode & 0o077 != 0 {
-        format!("others can read this keyring, or write it (mode {mode:o}): chmod 600")
+        format!("others can read this {noun}, or write it (mode {mode:o}): chmod 600")
     } else if owner != 0 && owner != effective_user() {
-        format!("another user owns this keyring (uid {owner})")
+        format!("another user owns this {noun} (uid {owner})")
     } else {
         return Ok(());
     };
@@ -74,6 +89,6 @@ fn private(about: &Metadata, path: &Path) -> Result<()> {
 }
 
 #[cfg(not(unix))]
-fn private(_: &Metadata, _: &Path) -> Result<()> {
+fn private(_: &Metadata, _: &Path, _: &str) -> Result<()> {
     Ok(())
 }
