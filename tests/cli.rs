@@ -249,6 +249,98 @@ fn keyrings() {
 }
 
 #[test]
+fn keyrings_have_passphrases() {
+    let home = Home::new("passphrases");
+    home.secret("one", "one two three\n");
+    home.secret("new", "four\r\n");
+    home.done("keyring create ring --key k --passphrase-file one");
+    assert!(home.done("keyring list ring").text().starts_with("under a passphrase\nk/1  20"));
+    assert_eq!(home.done("keyring list ring --json").json()[0]["passphrase"], true);
+    let kek = "--kek local:ring#k?passphrase-file=one";
+    home.write("a", b"text");
+    home.done(&format!("seal a {kek}"));
+    home.done(&format!("open a.kms -o - {kek}"));
+    assert_eq!(home.one_two_three(&format!("open a.kms -o - {KEK}?passphrase-env=P")).out, b"text");
+
+    // What needs a key needs the passphrase, and nothing else does.
+    home.one_two_three("keyring rotate ring --key k --passphrase-env P");
+    home.done("keyring add ring --key other --passphrase-file one");
+    home.done("keyring disable ring --key k --key-version 1");
+    let ran = home.fails(6, &format!("open a.kms -o - {kek}"));
+    assert!(ran.err.contains("k/1 is disabled"), "{}", ran.err);
+    home.done("keyring enable ring --key k --key-version 1 --passphrase-file one");
+    for line in ["add ring --key x", "rotate ring --key k", "passphrase ring", "passphrase ring --remove"] {
+        let ran = home.alone(&format!("keyring {line}"));
+        assert!(ran.code == 2 && ran.err.contains("no terminal") && ran.err.contains("--passphrase-file"));
+    }
+    let ran = home.alone(&format!("open a.kms -o - {KEK}"));
+    assert!(ran.code == 2 && ran.err.contains("?passphrase-file=PATH"), "{}", ran.err);
+
+    // Changed, taken off, put on: the file that was sealed at first opens throughout.
+    home.done("keyring passphrase ring --passphrase-file one --new-passphrase-file new");
+    for wrong in [format!("open a.kms -o - {kek}"), "keyring list ring --passphrase-file one".into()] {
+        let ran = home.fails(3, &wrong);
+        assert!(ran.err.contains("wrong passphrase") && !ran.err.contains("two"), "{}", ran.err);
+    }
+    home.done(&format!("open a.kms -o - {KEK}?passphrase-file=new"));
+    home.done("keyring passphrase ring --passphrase-file new --remove");
+    home.done(&format!("open a.kms -o - {KEK}"));
+    assert_eq!(home.done("keyring list ring --json").json()[0]["passphrase"], false);
+    home.fails(2, "keyring passphrase ring --remove");
+    home.one_two_three("keyring passphrase ring --new-passphrase-env P");
+    home.done(&format!("open a.kms -o - {kek}"));
+    assert_eq!(home.mode("ring"), 0o600);
+    home.fails(1, "keyring create ring --key k --passphrase-file one");
+    home.done("seal a -o b --kek local:made#k?create=true&passphrase-file=one");
+    home.fails(2, "seal a --force --kek local:made#k");
+}
+
+#[test]
+fn f64_a_passphrase_that_is_named_must_be_there() {
+    let home = Home::with_ring("named");
+    home.secret("one", "one");
+    home.secret("empty", "\n");
+    home.secret("open", "one");
+    home.chmod("open", 0o644);
+    home.write("a", b"text");
+    let ring = home.read("ring");
+    for line in [
+        "keyring add ring --key x",
+        "keyring rotate ring --key k",
+        "keyring enable ring --key k --key-version 1",
+        "keyring list ring",
+        "keyring passphrase ring --remove",
+    ] {
+        let ran = home.fails(2, &format!("{line} --passphrase-file one"));
+        assert!(ran.err.contains("it has no passphrase"), "{}", ran.err);
+        home.fails(2, &format!("{line} --passphrase-file one --passphrase-env HOME"));
+    }
+    let ran = home.fails(2, &format!("seal a {KEK}?passphrase-file=one"));
+    assert!(ran.err.contains("it has no passphrase") && !home.path("a.kms").exists());
+    for bad in ["empty", "open"] {
+        home.fails(2, &format!("keyring create new --key k --passphrase-file {bad}"));
+    }
+    home.fails(1, "keyring create new --key k --passphrase-file missing");
+    home.fails(2, "keyring create new --key k --passphrase-env LIBKMS_TEST_NO_SUCH_VARIABLE");
+    home.fails(2, "keyring create new --key k --passphrase --passphrase-env HOME");
+    home.fails(2, "keyring passphrase ring --remove --new-passphrase-file one");
+    home.fails(2, "seal a --kek local:ring#k?passphrase=one");
+    assert!(home.read("ring") == ring && !home.path("new").exists());
+}
+
+/// Memory that the file asks for, within the format's limits, and that is not there.
+#[test]
+fn argon2id_without_memory_is_an_error() {
+    let home = Home::new("no-memory");
+    home.secret("one", "one");
+    home.done("keyring create ring --key k --passphrase-file one");
+    home.write("ring", &replace(&home.read("ring"), "65536", "4194304"));
+    let line = "ulimit -v 1000000; exec \"$0\" keyring rotate ring --key k --passphrase-file one";
+    let ran = run(&mut home.shell(line), b"");
+    assert!(ran.code == 1 && ran.err.contains("no memory for Argon2id"), "{} {}", ran.code, ran.err);
+}
+
+#[test]
 fn what_is_not_authentic_leaves_nothing() {
     let home = Home::with_ring("authentic");
     home.done("keyring create other --key k");
@@ -974,6 +1066,82 @@ fn terminals() {
     assert_eq!(said, "", "no bar on a pipe");
 }
 
+/// Asked on the terminal: nothing of what is typed is shown, and the terminal is as before.
+#[test]
+fn passphrases_are_typed() {
+    let home = Home::with_ring("typed");
+    // script (util-linux) gives the program a terminal. Each answer waits for its question.
+    let typed = |line: &str, answers: &[(&str, &str)]| {
+        let line = format!("stty -a > before; {PROGRAM} {line}; echo code $?; stty -a > after; echo END");
+        let mut script = home.command("script");
+        let mut child =
+            spawn(script.args(["-qc", &line, "/dev/null"]).env("TERM", "xterm").stderr(Stdio::null()));
+        let (mut keys, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let (mut shown, mut seen) = (String::new(), 0);
+        let mut until = |text: &str| {
+            let mut part = [0; 256];
+            while !shown[seen..].contains(text) {
+                match screen.read(&mut part).unwrap() {
+                    0 => panic!("{line}: no {text:?} in {shown:?}"),
+                    n => shown.push_str(&String::from_utf8_lossy(&part[..n])),
+                }
+            }
+            seen += shown[seen..].find(text).unwrap() + text.len();
+            shown.clone()
+        };
+        for (question, answer) in answers {
+            until(question);
+            keys.write_all(answer.as_bytes()).unwrap();
+        }
+        let shown = until("END");
+        drop(keys);
+        child.wait().unwrap();
+        assert_eq!(home.read("before"), home.read("after"), "{shown}");
+        assert!(!shown.contains("secret"), "{shown}");
+        shown
+    };
+    if !home.shell("command -v script && command -v stty").output().unwrap().status.success() {
+        return;
+    }
+    let (old, new, again) = ("passphrase of ring: ", "new passphrase of ring: ", "once more: ");
+    // Ctrl-U takes back a line, the other key one letter, of two bytes.
+    let typing = [(new, "wrong\x15secret\u{fc}\x7f1\r"), (again, "secret1\n")];
+    let shown = typed("keyring passphrase ring", &typing);
+    assert!(shown.contains("code 0") && shown.contains("has a new passphrase"), "{shown}");
+    home.secret("file", "secret1");
+    home.done("keyring rotate ring --key k --passphrase-file file");
+
+    home.write("a", b"text");
+    let twice = format!("seal a {KEK} --opens-with local:./ring#k");
+    assert!(typed(&twice, &[(old, "secret1\n")]).contains("code 0"), "asked once");
+    assert!(typed(&format!("open a.kms -o b {KEK}"), &[(old, "secret1\n")]).contains("code 0"));
+    assert_eq!(home.read("b"), b"text");
+    assert!(typed("keyring rotate ring --key k", &[(old, "secret1\n")]).contains("k/3 wraps"));
+    let before = home.read("ring");
+    for (line, typing, code) in [
+        ("keyring rotate ring --key k", &[(old, "secret2\n")][..], 3),
+        ("keyring rotate ring --key k", &[(old, "\n")], 2),
+        ("keyring rotate ring --key k", &[(old, "\x04")], 2),
+        ("keyring rotate ring --key k", &[(old, "secret1\x03")], 130),
+        ("keyring passphrase ring", &[(old, "secret1\n"), (new, "secret2\n"), (again, "secret3\n")], 2),
+        ("keyring passphrase ring", &[(old, "secret1\n"), (new, "secret2\n"), (again, "\x03")], 130),
+    ] {
+        let shown = typed(line, typing);
+        assert!(shown.contains(&format!("code {code}\r")), "{code}: {shown}");
+    }
+    assert!(home.read("ring") == before);
+    let typing = [("new passphrase of made: ", "secret4\n"), (again, "secret4\n")];
+    assert!(typed("keyring create made --key k --passphrase", &typing).contains("code 0"));
+    home.secret("file", "secret4");
+    home.done("keyring rotate made --key k --passphrase-file file");
+
+    // The user's own.
+    home.done("seal a --force");
+    home.done("keyring passphrase data/kms/keyring.json --new-passphrase-file file");
+    assert!(typed("open a.kms --force", &[("keyring.json: ", "secret4\n")]).contains("code 0"));
+    assert!(home.alone("seal a --force").err.contains("no terminal"));
+}
+
 /// A directory of its own, which is the user's home as well.
 struct Home(PathBuf);
 
@@ -1008,6 +1176,12 @@ impl Home {
 
     fn read(&self, name: &str) -> Vec<u8> {
         fs::read(self.path(name)).unwrap()
+    }
+
+    /// A file that nobody else can read.
+    fn secret(&self, name: &str, text: &str) {
+        self.write(name, text.as_bytes());
+        self.chmod(name, 0o600);
     }
 
     fn remove(&self, name: &str) {
@@ -1116,6 +1290,20 @@ impl Home {
         assert_eq!(ran.code, code, "{line}: {}", ran.err);
         assert_ne!(ran.err, "");
         ran
+    }
+
+    /// With the passphrase in the environment variable P.
+    fn one_two_three(&self, line: &str) -> Ran {
+        let ran = run(self.kms(line).env("P", "one two three"), b"");
+        assert_eq!(ran.code, 0, "{line}: {}", ran.err);
+        ran
+    }
+
+    /// Without a terminal that it could ask on.
+    fn alone(&self, line: &str) -> Ran {
+        let mut command = self.command("setsid");
+        command.args(["--wait", PROGRAM]).args(line.split_whitespace());
+        run(&mut command, b"")
     }
 
     fn inspect(&self, name: &str) -> serde_json::Value {

@@ -165,7 +165,13 @@ pub(crate) struct KeyringArgs {
 #[derive(Subcommand)]
 pub(crate) enum KeyringCommand {
     /// Make a keyring file, mode 0600, with one key, for `--kek local:PATH#NAME`
-    Create(KeyArgs),
+    Create {
+        #[command(flatten)]
+        of: KeyArgs,
+        /// Ask for a passphrase on the terminal, twice
+        #[arg(long, conflicts_with_all = ["passphrase_file", "passphrase_env"])]
+        passphrase: bool,
+    },
     /// Add a key
     Add(KeyArgs),
     /// Give a key a new version, which wraps from now on; the others still open
@@ -188,13 +194,37 @@ pub(crate) enum KeyringCommand {
         #[arg(long, value_name = "NAME/N")]
         confirm: String,
     },
+    /// Put the keyring under a passphrase, or another one, or take it off
+    ///
+    /// The new one is asked for on the terminal, twice, unless it comes from elsewhere. Every
+    /// key stays what it is: nothing is sealed or rewrapped. Programs that have the keyring
+    /// open go on, but see no new key until they open it again. Copies of the old file open as
+    /// they did, to the same keys: if the old passphrase may be known, rotate the keys too.
+    Passphrase {
+        /// The keyring file
+        path: PathBuf,
+        #[command(flatten)]
+        old: PassphraseArgs,
+        /// The file that holds the new one
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["new_passphrase_env", "remove"])]
+        new_passphrase_file: Option<PathBuf>,
+        /// The environment variable that holds the new one
+        #[arg(long, value_name = "NAME", conflicts_with = "remove")]
+        new_passphrase_env: Option<String>,
+        /// Take it off: whoever can read the file can open everything
+        #[arg(long)]
+        remove: bool,
+    },
     /// Tell which keys and versions there are, no key among it
     ///
-    /// --json prints an array of name, primary (the version that wraps) and versions, each
-    /// with version, created and state: "enabled", "disabled" or "destroyed".
+    /// No passphrase is needed. --json prints an array of name, primary (the version that
+    /// wraps), passphrase (true if the keyring has one) and versions, each with version,
+    /// created and state: "enabled", "disabled" or "destroyed".
     List {
         /// The keyring file
         path: PathBuf,
+        #[command(flatten)]
+        passphrase: PassphraseArgs,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -245,6 +275,21 @@ pub(crate) struct KeyArgs {
     /// The key's name: 1 to 64 of A-Z a-z 0-9 . _ -
     #[arg(long, value_name = "NAME")]
     pub(crate) key: String,
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseArgs,
+}
+
+/// Where a passphrase comes from. If one of them is named, a keyring without a passphrase is
+/// refused.
+#[derive(clap::Args)]
+pub(crate) struct PassphraseArgs {
+    /// The file that holds the keyring's passphrase, for nobody but you to read. Without it
+    /// you are asked on the terminal where one is needed
+    #[arg(long = "passphrase-file", value_name = "FILE", conflicts_with = "passphrase_env")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// The environment variable that holds it
+    #[arg(long = "passphrase-env", value_name = "NAME")]
+    pub(crate) passphrase_env: Option<String>,
 }
 
 /// Which version of a key.
@@ -279,7 +324,9 @@ pub(crate) struct Files {
 /// Under what it is sealed.
 #[derive(clap::Args)]
 pub(crate) struct Keys {
-    /// A KEK that wraps, and opens: local:PATH#NAME
+    /// A KEK that wraps, and opens: local:PATH#NAME. If the keyring has a passphrase you are
+    /// asked for it, or it comes from ?passphrase-file=PATH or ?passphrase-env=NAME behind
+    /// the name
     #[arg(long, value_name = "URI")]
     pub(crate) kek: Vec<String>,
     /// A KEK that only opens

@@ -1,14 +1,15 @@
 //! The KEKs and the context: those that were named, those of a purpose, or the user's own
 //! keyring.
-use crate::{args::Keys, failure::Failure, keyring};
+use crate::{args::Keys, failure::Failure, keyring, passphrase::Asked};
 use libkms::{
-    DekPolicy, EncryptionContext, KeySet, Kms, Scope, Wait,
-    kek::{Keyring, Schemes, from_uri},
+    Builder, DekPolicy, EncryptionContext, KeySet, Kms, Scope, Wait,
+    kek::{Keyring, Schemes},
 };
 use std::{
     env,
     fs::DirBuilder,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// What to do where the user has no keyring yet.
@@ -28,11 +29,14 @@ pub(crate) fn scope(keys: &Keys, missing: Missing) -> Result<Scope, Failure> {
 
 /// `policy`: how much one DEK seals, where no purpose says it.
 pub(crate) fn scope_with(keys: &Keys, missing: Missing, policy: DekPolicy) -> Result<Scope, Failure> {
+    let asked = Arc::new(Asked::default());
+    let schemes = schemes(asked.clone());
     let (Some(config), Some(purpose)) = (&keys.config, &keys.purpose) else {
         let context = EncryptionContext::new(keys.context.iter().cloned())?;
-        return Ok(kms(keys, missing, policy)?.scope(context));
+        let builder = Kms::builder().dek_policy(policy);
+        return Ok(kms(builder, keys, missing, &schemes, &asked)?.scope(context));
     };
-    let all = KeySet::load_only(config, &[purpose], &Schemes::default()).wait()?;
+    let all = KeySet::load_only(config, &[purpose], &schemes).wait()?;
     let mut scope = all.purpose(purpose)?.clone();
     for (key, value) in &keys.context {
         scope = scope.with(key, value)?;
@@ -40,26 +44,39 @@ pub(crate) fn scope_with(keys: &Keys, missing: Missing, policy: DekPolicy) -> Re
     Ok(scope)
 }
 
-fn kms(keys: &Keys, missing: Missing, policy: DekPolicy) -> Result<Kms, Failure> {
-    let mut builder = Kms::builder().dek_policy(policy);
+fn kms(
+    mut builder: Builder,
+    keys: &Keys,
+    missing: Missing,
+    schemes: &Schemes,
+    asked: &Asked,
+) -> Result<Kms, Failure> {
     for uri in &keys.kek {
-        builder = builder.kek(from_uri(uri).wait()?);
+        builder = builder.kek(schemes.from_uri(uri).wait()?);
     }
     for uri in &keys.opens_with {
-        builder = builder.opens_with(from_uri(uri).wait()?);
+        builder = builder.opens_with(schemes.from_uri(uri).wait()?);
     }
     if keys.are_the_users() {
-        builder = builder.kek(users(missing)?);
+        builder = builder.kek(users(missing, asked)?);
     }
     Ok(builder.build()?)
 }
 
-fn users(missing: Missing) -> Result<Keyring, Failure> {
+/// A keyring that has a passphrase which its URI does not name has it asked for.
+fn schemes(asked: Arc<Asked>) -> Schemes {
+    Schemes::default().with("local", move |uri| {
+        let asked = asked.clone();
+        async move { Keyring::from_uri_asking(&uri, |path| asked.get(path)) }
+    })
+}
+
+fn users(missing: Missing, asked: &Asked) -> Result<Keyring, Failure> {
     let path = path()?;
     let shown = path.display();
     let is_there = path.try_exists().map_err(|e| Failure::io(&format!("keyring {shown}"), &e))?;
     match missing {
-        _ if is_there => Ok(Keyring::open(&path, KEY)?),
+        _ if is_there => Ok(Keyring::open_asking(&path, KEY, || asked.get(&path))?),
         Missing::Create => create(&path),
         Missing::Fail => {
             Err(Failure::failed(&format!("no keyring {shown}: name a KEK with --kek, or let seal make one")))
@@ -71,7 +88,7 @@ fn create(path: &Path) -> Result<Keyring, Failure> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let cannot = |e| Failure::io(&format!("cannot make {}", directory.display()), &e);
     private().recursive(true).create(directory).map_err(cannot)?;
-    match keyring::create(path, KEY) {
+    match keyring::create(path, KEY, None) {
         // Another first use was quicker.
         Err(_) if path.exists() => Ok(Keyring::open(path, KEY)?),
         made => made,

@@ -12,11 +12,13 @@ mod keyring;
 mod man;
 mod open;
 mod output;
+mod passphrase;
 mod plan;
 mod progress;
 mod purposes;
 mod rewrap;
 mod seal;
+mod terminal;
 mod text;
 mod tree;
 
