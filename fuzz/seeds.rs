@@ -93,7 +93,12 @@ fn keyrings() {
     write("keyring", "destroyed", both(&destroyed).replace("\"primary\": 1", "\"primary\": 2"));
     let other = format!("[ {{ \"name\": \"b\", \"primary\": 1, \"versions\": [ {first} ] }}, ");
     write("keyring", "two-keys", one.replacen("[ ", &other, 1));
-    write("keyring", "passphrase", one.replacen('{', "{ \"kdf\": { \"name\": \"argon2id\" },", 1));
+    // A wrap has 8 bytes more.
+    let (kdf, longer) = (
+        r#"{ "kdf": { "name": "argon2id", "m": 65536, "t": 3, "p": 4, "salt": "c2FsdCBvZiAxNiBieXRlcw==" },"#,
+        one.replace("IGtleSE=\"", "IGtleSFrZXkga2V5IQ==\""),
+    );
+    write("keyring", "passphrase", longer.replacen('{', kdf, 1));
 }
 
 /// What the bytes choose, the target says: a stream, edits, a way to open.

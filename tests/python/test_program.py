@@ -29,6 +29,8 @@ CASES = (
 )
 CONTEXT, AAD = CASES[1]
 
+PASSPHRASE = "päss phrase \U0001f511"
+
 
 def flipped(data, at, mask=0x01):
     return data[:at] + bytes([data[at] ^ mask]) + data[at + 1 :]
@@ -68,8 +70,10 @@ class ProgramTest(unittest.TestCase):
     def run_program(cls, *arguments, stdin=None):
         # Arguments as UTF-8, whatever the locale. With no input the program cannot ask.
         command = [str(argument).encode() for argument in (cls.program, *arguments)]
+        # Nor on the terminal of whoever runs the tests: a session of its own has none.
         source = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
-        return subprocess.run(command, capture_output=True, timeout=120, **source)
+        return subprocess.run(command, capture_output=True, timeout=120, start_new_session=True,
+                              env={**os.environ, "PASSPHRASE": PASSPHRASE}, **source)
 
     def succeed(self, *arguments, stdin=None):
         result = self.run_program(*arguments, stdin=stdin)
@@ -551,9 +555,70 @@ class ProgramAndKeyrings(ProgramTest):
     def test_a_passphrase_is_needed(self):
         ring = keyring.create("orders")
         data = seal(b"hello", keyring.keks(ring, "orders"))
-        uri = self.written(ring, "a passphrase")
+        uri = self.written(ring, PASSPHRASE)
         self.fail_told("open", "-", "--kek", uri, stdin=data)
         self.fail_told("seal", "-", "--kek", uri, stdin=b"hello")
+        self.fail_told("open", "-", "--kek", f"{uri}?passphrase-env=PATH", stdin=data)
+        # And one that is given must be needed.
+        uri = self.written(ring)
+        self.fail_told("open", "-", "--kek", f"{uri}?passphrase-env=PASSPHRASE", stdin=data)
+
+    def test_a_keyring_with_a_passphrase_written_here(self):
+        ring = keyring.create("other", "orders")
+        ring.keys[1].versions.append(keyring.new_version(7))
+        path = self.new_path()
+        keyring.write(path, ring, PASSPHRASE)
+        uri = f"local:{path}#orders?passphrase-env=PASSPHRASE"
+        for kek in keyring.keks(ring, "orders"):
+            opened = self.succeed("open", "-", "--kek", uri, stdin=seal(b"hello", [kek]))
+            self.assertEqual(opened.stdout, b"hello")
+        given = ("--passphrase-env", "PASSPHRASE")
+        self.succeed("keyring", "rotate", path, "--key", "orders", *given)
+        self.succeed("keyring", "add", path, "--key", "new", *given)
+        self.succeed("keyring", "disable", path, "--key", "orders", "--key-version", "7")
+        back = keyring.read(path, PASSPHRASE)
+        self.assertEqual([v.material for v in back.keys[1].versions[:2]],
+                         [v.material for v in ring.keys[1].versions])
+        self.assertEqual([(v.version, v.state) for v in back.keys[1].versions],
+                         [(1, "enabled"), (7, "disabled"), (8, "enabled")])
+        sealed = self.succeed("seal", "-", "--kek", uri, stdin=b"hello").stdout
+        keks = keyring.keks(back, "orders")
+        self.assertEqual(envelope.open_envelope(sealed, keks).plaintext, b"hello")
+
+    def test_other_costs_and_salts(self):
+        ring = keyring.create("orders")
+        data = seal(b"hello", keyring.keks(ring, "orders"))
+        for cost, salt in (
+            ({"m": 19456, "t": 1, "p": 1}, os.urandom(16)),
+            ({"m": 19999, "t": 2, "p": 64}, os.urandom(64)),
+            ({"m": 32768, "t": 5, "p": 3}, os.urandom(33)),
+        ):
+            kdf = {"name": "argon2id", **cost, "salt": keyring.to_base64(salt)}
+            k_pass = keyring.passphrase_key(PASSPHRASE, cost, salt)
+            path = self.file(keyring.encode({"format": keyring.FORMAT, "kdf": kdf}, ring, k_pass))
+            path.chmod(0o600)
+            uri = f"local:{path}#orders?passphrase-env=PASSPHRASE"
+            self.assertEqual(self.succeed("open", "-", "--kek", uri, stdin=data).stdout, b"hello")
+
+    def test_a_passphrase_of_the_program(self):
+        path = self.new_path()
+        given = ("--passphrase-env", "PASSPHRASE")
+        self.succeed("keyring", "create", path, "--key", "orders", *given)
+        first = keyring.read(path, PASSPHRASE)
+        cost, _ = keyring.parse_kdf(json.loads(path.read_bytes())["kdf"])
+        self.assertEqual(cost, keyring.WRITERS_KDF)
+        for refused in (None, PASSPHRASE + " "):
+            with self.assertRaises(keyring.KeyringError):
+                keyring.read(path, refused)
+        # Another one, then none: the key stays what it is.
+        other = self.file(b"another one\n")
+        other.chmod(0o600)
+        new = ("--new-passphrase-file", other)
+        self.succeed("keyring", "passphrase", path, *given, *new)
+        changed = keyring.read(path, "another one")
+        self.succeed("keyring", "passphrase", path, "--passphrase-file", other, "--remove")
+        for ring in (changed, keyring.read(path)):
+            self.assertEqual(ring.keys, first.keys)
 
     def test_refused_keyrings(self):
         good = keyring.dumps(keyring.create("orders"))
