@@ -754,6 +754,66 @@ fn damage_is_told_and_it_opens() {
     home.fails(4, &format!("open a.kms --force {KEK}"));
 }
 
+/// Whatever tore it, under whichever key: it is told, and the next rewrap heals it.
+#[test]
+fn a_tear_is_told_and_the_next_rewrap_heals_it() {
+    let home = Home::with_ring("tear");
+    let text = bytes(50_000);
+    home.write("a", &text);
+    home.done(&format!("seal a --copies 2 {KEK}"));
+    let old = home.read("a.kms");
+    home.done("keyring rotate ring --key k");
+    home.done(&format!("rewrap a.kms {KEK}"));
+    let new = home.read("a.kms");
+    // What a crash of that rewrap can leave, and lost sectors besides.
+    let torn = |second: std::ops::Range<usize>, first: std::ops::Range<usize>| {
+        let mut torn = old.clone();
+        torn[second.clone()].copy_from_slice(&new[second]);
+        torn[first.clone()].copy_from_slice(&new[first]);
+        torn
+    };
+    let junk = |range: std::ops::Range<usize>| {
+        let mut torn = new.clone();
+        torn[range].fill(0xa5);
+        torn
+    };
+    for (torn, told, word) in [
+        (torn(4096..8192, 0..0), "differ", "differ"),
+        (torn(4096..4608, 0..0), "differ", "differ"),
+        (torn(4096..8192, 0..512), "differ", "differ"),
+        (junk(0..512), "first_lost", "first"),
+        (junk(512..1024), "first_lost", "first"),
+        (junk(0..4096), "first_lost", "first"),
+        (junk(4096..4608), "second_lost", "second"),
+        (junk(4096..8192), "second_lost", "second"),
+        (junk(4080..4096), "differ", "differ"),
+    ] {
+        home.write("a.kms", &torn);
+        assert_eq!(home.inspect("a.kms")["damage"], told);
+        assert!(home.done("inspect a.kms").text().contains(word));
+        let ran = home.done(&format!("open a.kms -o - {KEK}"));
+        assert!(ran.out == text && ran.err.contains("warning") && ran.err.contains(word), "{}", ran.err);
+        let report = home.done(&format!("rewrap a.kms {KEK}"));
+        assert_eq!(report.text(), "1 rewrapped, 0 current, 0 failed\n");
+        let about = home.inspect("a.kms");
+        assert_eq!(
+            (&about["damage"], &about["recipients"][0]["key_id"]),
+            (&serde_json::Value::Null, &"k/2".into())
+        );
+        // AES-KWP has one wrap for one key: it is the file that was.
+        assert!(home.read("a.kms") == new);
+        assert_eq!(home.done(&format!("open a.kms -o - {KEK}")).err, "");
+        assert_eq!(home.done(&format!("rewrap a.kms {KEK}")).text(), "0 rewrapped, 1 current, 0 failed\n");
+    }
+    // Nothing that holds is nothing to mend with.
+    let mut lost = new.clone();
+    lost[..512].fill(0);
+    lost[4096..4608].fill(0);
+    home.write("a.kms", &lost);
+    home.fails(4, &format!("rewrap a.kms {KEK}"));
+    assert!(home.read("a.kms") == lost);
+}
+
 #[test]
 fn inspects() {
     let home = Home::with_ring("inspect");
