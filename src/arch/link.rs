@@ -1,9 +1,5 @@
 //! Giving files names that are not taken: what std lacks.
-use std::{
-    fs::{self, File},
-    io,
-    path::Path,
-};
+use std::{fs::File, io, path::Path};
 
 /// Names an open file `target`, which must not exist. Linux: open(2), O_TMPFILE.
 #[cfg(target_os = "linux")]
@@ -23,20 +19,10 @@ pub(crate) fn link_open_file(_: &File, _: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Renames, and never replaces: if there is a `target`, that is an error.
-pub(crate) fn rename_new(from: &Path, target: &Path) -> io::Result<()> {
-    match rename_without_replacing(from, target) {
-        // The file system, or the kernel, does not know how. Most have links.
-        Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
-            fs::hard_link(from, target)?;
-            fs::remove_file(from)
-        }
-        renamed => renamed,
-    }
-}
-
+/// Renames, and never replaces: if there is a `target`, that is an error. InvalidInput or
+/// Unsupported where the file system or the kernel does not know how.
 #[cfg(target_os = "linux")]
-fn rename_without_replacing(from: &Path, target: &Path) -> io::Result<()> {
+pub(crate) fn rename_new(from: &Path, target: &Path) -> io::Result<()> {
     let (from, to) = (c_string(from)?, c_string(target)?);
     // SAFETY: both are strings that end in NUL and live until the call returns.
     let r = unsafe {
@@ -46,7 +32,7 @@ fn rename_without_replacing(from: &Path, target: &Path) -> io::Result<()> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn rename_without_replacing(_: &Path, _: &Path) -> io::Result<()> {
+pub(crate) fn rename_new(_: &Path, _: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -59,7 +45,9 @@ fn c_string(path: &Path) -> io::Result<std::ffi::CString> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
+    #[cfg(target_os = "linux")]
     #[test]
     fn a_name_that_is_taken_stays_taken() {
         let folder = std::env::temp_dir().join(format!("libkms-link-{}", std::process::id()));

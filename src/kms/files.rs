@@ -2,10 +2,10 @@
 use super::{Scope, SealOptions, scope::open_payload};
 use crate::{
     Aad, Damage, Error, Header, Result, Suite,
-    rt::{NewFile, wait},
+    rt::{NewFile, OpenFile, wait},
 };
 use std::{
-    fs::{File, Metadata},
+    fs::Metadata,
     io::{self, Read, Seek, SeekFrom, Write},
     ops::{Bound, RangeBounds},
     path::Path,
@@ -137,8 +137,7 @@ impl Scope {
     pub fn seal_file(&self, aad: Aad<'_>, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Outcome> {
         let from = Source::open(from.as_ref())?;
         let options = from.len.map_or(SealOptions::new(), |n| SealOptions::new().len(n));
-        let mut to = NewFile::create(to.as_ref(), false)?;
-        to.restrict_to(&from.about)?;
+        let mut to = NewFile::create_like(to, &from.about)?;
         let outcome = self.seal_stream(aad, &options, from.file, &mut to)?;
         to.commit(false)?;
         Ok(outcome)
@@ -151,8 +150,7 @@ impl Scope {
     /// As [`open_stream`](Self::open_stream); Io if there is a file `to`.
     pub fn open_file(&self, aad: Aad<'_>, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Outcome> {
         let from = Source::open(from.as_ref())?;
-        let mut to = NewFile::create(to.as_ref(), false)?;
-        to.restrict_to(&from.about)?;
+        let mut to = NewFile::create_like(to, &from.about)?;
         let outcome = self.open_stream(aad, from.file, &mut to)?;
         to.commit(false)?;
         Ok(outcome)
@@ -160,7 +158,7 @@ impl Scope {
 }
 
 struct Source {
-    file: File,
+    file: OpenFile,
     about: Metadata,
     /// Of a regular file.
     len: Option<u64>,
@@ -168,9 +166,8 @@ struct Source {
 
 impl Source {
     fn open(path: &Path) -> Result<Self> {
-        let what = |e| Error::io(path.display(), e);
-        let file = File::open(path).map_err(what)?;
-        let about = file.metadata().map_err(what)?;
+        let file = OpenFile::to_read(path)?;
+        let about = file.about()?;
         if about.is_dir() {
             return Err(Error::misuse(format!("{} is a directory", path.display())));
         }

@@ -2,6 +2,8 @@
 mod builder;
 #[cfg(feature = "config")]
 mod config;
+#[cfg(all(test, unix, feature = "local"))]
+mod faults;
 mod files;
 mod references;
 mod resealing;

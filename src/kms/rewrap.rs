@@ -1,13 +1,12 @@
 //! The same payload under other KEKs.
-use super::Scope;
+use super::{Scope, files::copy};
 use crate::{
     Copies, Error, Header, Result,
     envelope::{HeaderCopy, Medium, replace_in_place},
-    rt::{NewFile, lock_file, real_path, wait},
+    rt::{NewFile, OpenFile, real_path, wait},
 };
 use std::{
-    fs::File,
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{Read, Seek, SeekFrom, Write},
     path::Path,
 };
 
@@ -42,19 +41,20 @@ impl Scope {
     ///
     /// With two header copies, into which the new header fits, it is written in place: of the
     /// payload no byte is read or written, and after a crash at any moment the file opens.
-    /// Else a new file takes the place of the old one, whole or not at all. Others who
-    /// rewrap wait; who reads meanwhile may meet one copy half written, and opens by the
-    /// other.
+    /// Else a new file takes the place of the old one, whole or not at all.
+    ///
+    /// Others who rewrap wait. Who reads meanwhile may meet one copy half written, and opens
+    /// by the other. The file must be writable, and for a new one its directory.
     ///
     /// # Errors
-    /// As [`rewrap`](Self::rewrap), and Io.
+    /// As [`rewrap`](Self::rewrap), and Io. After one that struck while it was written in
+    /// place the file opens, and the next rewrap mends it.
     pub fn rewrap_file(&self, path: impl AsRef<Path>) -> Result<bool> {
         self.check()?;
         let path = &real_path(path.as_ref());
-        let what = |e| Error::io(format!("cannot rewrap {}", path.display()), e);
-        let mut file = lock_file(path)?;
+        let mut file = OpenFile::locked(path)?;
         let header = Header::read(&mut file)?;
-        let len = file.metadata().map_err(what)?.len();
+        let len = file.about()?.len();
         if !is_alone(&header, len) {
             header.suite().check_payload(len.saturating_sub(header.len() as u64))?;
         }
@@ -62,13 +62,13 @@ impl Scope {
             return Ok(false);
         };
         if header.copies() == Copies::Two && new.all_copies().len() == header.len() {
-            replace_in_place(&mut Disk(&mut file), &keys, &new)?;
+            replace_in_place(&mut file, &keys, &new)?;
             return Ok(true);
         }
-        file.seek(SeekFrom::Start(header.len() as u64)).map_err(what)?;
+        file.seek(SeekFrom::Start(header.len() as u64))?;
         let mut replacement = NewFile::create(path, false)?;
-        replacement.write_all(&new.all_copies()).map_err(what)?;
-        io::copy(&mut file, &mut replacement).map_err(what)?;
+        replacement.write_all(&new.all_copies())?;
+        copy(&mut file, &mut replacement)?;
         replacement.commit(true)?;
         Ok(true)
     }
@@ -95,20 +95,18 @@ fn is_alone(header: &Header, len: u64) -> bool {
     header.copies() == Copies::One && header.len() as u64 == len
 }
 
-struct Disk<'a>(&'a mut File);
-
-impl Medium for Disk<'_> {
+impl Medium for OpenFile {
     fn read(&mut self, at: u64, bytes: &mut [u8]) -> Result<()> {
-        self.0.seek(SeekFrom::Start(at))?;
-        Ok(self.0.read_exact(bytes)?)
+        self.seek(SeekFrom::Start(at))?;
+        Ok(self.read_exact(bytes)?)
     }
 
     fn write(&mut self, at: u64, bytes: &[u8]) -> Result<()> {
-        self.0.seek(SeekFrom::Start(at))?;
-        Ok(self.0.write_all(bytes)?)
+        self.seek(SeekFrom::Start(at))?;
+        Ok(self.write_all(bytes)?)
     }
 
     fn sync(&mut self) -> Result<()> {
-        Ok(self.0.sync_data()?)
+        OpenFile::sync(self)
     }
 }

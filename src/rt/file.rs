@@ -1,11 +1,9 @@
 //! Files that appear whole or not at all.
-use crate::{
-    Error, Result,
-    arch::{link_open_file, rename_new},
-};
+use super::{disk, open::named};
+use crate::{Error, Result};
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
+    fs::{File, Metadata, OpenOptions},
+    io::{self, ErrorKind, Write},
     path::{Path, PathBuf},
 };
 
@@ -14,8 +12,9 @@ use std::{
 /// on file systems of Linux that have O_TMPFILE not even if the process is killed, but for
 /// the moment in which it takes the place of another.
 ///
-/// What it replaces loses its name, its owner and its links; its mode is kept where that is
-/// the stricter one.
+/// What it replaces loses its name, its owner, its extended attributes (access lists are
+/// among them) and its other links; its mode is kept where that is the stricter one. At no
+/// moment is the new one more open to others than it is in the end.
 pub struct NewFile {
     file: File,
     /// Its name for now, if it has one.
@@ -29,96 +28,108 @@ impl NewFile {
     /// # Errors
     /// Io if its directory cannot be written; Misuse if `target` names no file.
     pub fn create(target: impl AsRef<Path>, private: bool) -> Result<Self> {
-        let target = target.as_ref();
+        Self::begin(target.as_ref(), if private { 0o600 } else { 0o666 })
+    }
+
+    /// As [`create`](Self::create), and no more open to others than `like` is.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_like(target: impl AsRef<Path>, like: &Metadata) -> Result<Self> {
+        Self::begin(target.as_ref(), 0o666 & mode(like))
+    }
+
+    fn begin(target: &Path, mode: u32) -> Result<Self> {
         if target.file_name().is_none() {
             return Err(Error::misuse(format!("{} names no file", target.display())));
         }
-        let directory = directory_of(target);
-        let what = |e| Error::io(format!("cannot write to {}", directory.display()), e);
-        let (file, temporary) = match nameless(directory, private) {
-            Some(file) => (file, None),
-            None => {
-                let (path, file) =
-                    under_free_name(directory, |path| options(private).create_new(true).open(path))
-                        .map_err(what)?;
-                (file, Some(path))
+        let begun = allowed(mode, target).and_then(|mode| {
+            let directory = directory_of(target);
+            if let Some(file) = nameless(directory, mode) {
+                return Ok((file, None));
             }
-        };
+            let create = |path: &Path| disk::open(options(mode).create_new(true), path);
+            under_free_name(directory, create).map(|(path, file)| (file, Some(path)))
+        });
+        let (file, temporary) = begun.map_err(|e| Error::io(cannot(target), e))?;
         Ok(Self { file, temporary, target: target.into() })
-    }
-
-    /// Has the file be no more open to others than `like` is.
-    ///
-    /// # Errors
-    /// Io.
-    pub fn restrict_to(&self, like: &fs::Metadata) -> Result<()> {
-        self.narrow(like).map_err(|e| Error::io(format!("cannot write {}", self.target.display()), e))
     }
 
     /// Syncs, then gives the file its name. With `replace` false it never replaces: if
     /// there is such a file by now, that is an error and this one goes.
     ///
     /// # Errors
-    /// Io.
+    /// Io. The last one says that the file is written: only its name could yet be lost in
+    /// a crash, and what it replaced come back.
     pub fn commit(mut self, replace: bool) -> Result<()> {
-        let what = format!("cannot write {}", self.target.display());
-        self.file.sync_all().and_then(|()| self.name(replace)).map_err(|e| Error::io(&what, e))?;
-        sync_directory_of(&self.target).map_err(|e| Error::io(&what, e))
+        let named = self.restrict(replace).and_then(|()| disk::sync(&self.file));
+        named.and_then(|()| self.name(replace)).map_err(|e| Error::io(cannot(&self.target), e))?;
+        sync_directory_of(&self.target).map_err(|e| {
+            let said = "is written, but cannot be made to outlast a crash: its directory is not synced";
+            Error::io(format!("{} {said}", self.target.display()), e)
+        })
+    }
+
+    /// What is there may have been made stricter since this one was begun.
+    #[cfg(unix)]
+    fn restrict(&self, replace: bool) -> io::Result<()> {
+        use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+        if !replace {
+            return Ok(());
+        }
+        let now = mode(&disk::about(&self.file)?);
+        let allowed = allowed(now, &self.target)?;
+        if allowed == now { Ok(()) } else { disk::set_mode(&self.file, Permissions::from_mode(allowed)) }
+    }
+
+    #[cfg(not(unix))]
+    fn restrict(&self, _: bool) -> io::Result<()> {
+        Ok(())
     }
 
     fn name(&mut self, replace: bool) -> io::Result<()> {
         let temporary = match &self.temporary {
             Some(path) => path.clone(),
-            None if !replace => return link_open_file(&self.file, &self.target),
+            None if !replace => return disk::link_open_file(&self.file, &self.target),
             None => {
                 // What replaces is renamed, and so needs a name first.
-                let link = |path: &Path| link_open_file(&self.file, path);
+                let link = |path: &Path| disk::link_open_file(&self.file, path);
                 let (path, ()) = under_free_name(directory_of(&self.target), link)?;
                 self.temporary = Some(path.clone());
                 path
             }
         };
         if replace {
-            if let Ok(old) = fs::symlink_metadata(&self.target) {
-                self.narrow(&old)?;
-            }
-            fs::rename(&temporary, &self.target)?;
+            disk::rename(&temporary, &self.target)?;
         } else {
-            rename_new(&temporary, &self.target)?;
+            match disk::rename_new(&temporary, &self.target) {
+                // The file system, or the kernel, does not know how. Most have links. The
+                // temporary name goes when this does.
+                Err(e) if matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {
+                    return disk::link(&temporary, &self.target);
+                }
+                renamed => renamed?,
+            }
         }
         self.temporary = None;
-        Ok(())
-    }
-
-    #[cfg(unix)]
-    fn narrow(&self, like: &fs::Metadata) -> io::Result<()> {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = |about: &fs::Metadata| about.permissions().mode() & 0o777;
-        let (new, like) = (mode(&self.file.metadata()?), mode(like) & 0o666);
-        let narrowed = fs::Permissions::from_mode(new & like);
-        if new & like == new { Ok(()) } else { self.file.set_permissions(narrowed) }
-    }
-
-    #[cfg(not(unix))]
-    fn narrow(&self, _: &fs::Metadata) -> io::Result<()> {
         Ok(())
     }
 }
 
 impl Write for NewFile {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.file.write(buf)
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        disk::write(&self.file, bytes).map_err(|e| named(&cannot(&self.target), &e))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        Ok(())
     }
 }
 
 impl Drop for NewFile {
     fn drop(&mut self) {
         if let Some(path) = &self.temporary {
-            let _ = fs::remove_file(path);
+            let _ = disk::remove(path);
         }
     }
 }
@@ -126,52 +137,14 @@ impl Drop for NewFile {
 /// A name is on disk when its directory is. Some file systems sync none, and a directory that
 /// may be written need not be readable.
 pub(crate) fn sync_directory_of(path: &Path) -> io::Result<()> {
-    match File::open(directory_of(path)).and_then(|d| d.sync_all()) {
-        Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::PermissionDenied) => Ok(()),
+    match disk::sync_directory(directory_of(path)) {
+        Err(e) if matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::PermissionDenied) => Ok(()),
         synced => synced,
     }
 }
 
-/// Opens a file to read and write it, and locks it against other writers until it is
-/// dropped.
-pub(crate) fn lock_file(path: &Path) -> Result<File> {
-    let what = |e| Error::io(path.display(), e);
-    loop {
-        let file = open_at_once(OpenOptions::new().read(true).write(true), path).map_err(what)?;
-        let about = file.metadata().map_err(what)?;
-        if !about.is_file() {
-            return Err(Error::misuse(format!("{} is not a regular file", path.display())));
-        }
-        file.lock().map_err(what)?;
-        // Whoever had the lock before may have put another file there: that one is to be
-        // locked.
-        if is_same(&about, &fs::metadata(path).map_err(what)?) {
-            return Ok(file);
-        }
-    }
-}
-
-/// Opening a fifo would wait for whoever writes it.
-pub(crate) fn open_at_once(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(options, libc::O_NONBLOCK);
-    options.open(path)
-}
-
-#[cfg(unix)]
-fn is_same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    (a.dev(), a.ino()) == (b.dev(), b.ino())
-}
-
-#[cfg(not(unix))]
-fn is_same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
-    a.len() == b.len() && a.modified().ok() == b.modified().ok()
-}
-
-/// Through symbolic links: what replaces the file leaves them.
-pub(crate) fn real_path(path: &Path) -> PathBuf {
-    fs::canonicalize(path).unwrap_or_else(|_| path.into())
+fn cannot(target: &Path) -> String {
+    format!("cannot write {}", target.display())
 }
 
 fn directory_of(path: &Path) -> &Path {
@@ -191,7 +164,7 @@ fn under_free_name<T>(directory: &Path, make: impl Fn(&Path) -> io::Result<T>) -
         let path = directory.join(format!(".libkms-{:016x}.tmp", u64::from_ne_bytes(number)));
         match make(&path) {
             Ok(made) => return Ok((path, made)),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => last = e,
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => last = e,
             Err(e) => return Err(e),
         }
     }
@@ -200,28 +173,48 @@ fn under_free_name<T>(directory: &Path, make: impl Fn(&Path) -> io::Result<T>) -
 
 /// A file without a name, where the system has them and can name them later.
 #[cfg(target_os = "linux")]
-fn nameless(directory: &Path, private: bool) -> Option<File> {
+fn nameless(directory: &Path, mode: u32) -> Option<File> {
     use std::os::unix::fs::OpenOptionsExt;
-    let file = options(private).custom_flags(libc::O_TMPFILE).open(directory).ok()?;
+    let file = disk::open_nameless(options(mode).custom_flags(libc::O_TMPFILE), directory).ok()?;
     Path::new("/proc/self/fd").exists().then_some(file)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn nameless(_: &Path, _: bool) -> Option<File> {
+fn nameless(_: &Path, _: u32) -> Option<File> {
     None
 }
 
-fn options(private: bool) -> OpenOptions {
+fn options(mode: u32) -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, if private { 0o600 } else { 0o666 });
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
     options
+}
+
+/// Of `mode`, what the file that stands at `target` has as well, if there is one.
+fn allowed(mode: u32, target: &Path) -> io::Result<u32> {
+    match disk::about_name(target) {
+        Ok(old) => Ok(mode & self::mode(&old)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(mode),
+        Err(e) => Err(e),
+    }
+}
+
+#[cfg(unix)]
+fn mode(of: &Metadata) -> u32 {
+    std::os::unix::fs::MetadataExt::mode(of) & 0o777
+}
+
+#[cfg(not(unix))]
+fn mode(_: &Metadata) -> u32 {
+    0o666
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn folder(name: &str) -> PathBuf {
         let path = std::env::temp_dir().join(format!("libkms-file-{name}-{}", std::process::id()));
@@ -275,6 +268,13 @@ mod tests {
         fs::write(&target, "old").unwrap();
         fs::set_permissions(&target, fs::Permissions::from_mode(0o600)).unwrap();
         NewFile::create(&target, false).unwrap().commit(true).unwrap();
+        assert_eq!(fs::metadata(&target).unwrap().permissions().mode() & 0o777, 0o600);
+        // Also what became so only since the new one was begun.
+        fs::remove_file(&target).unwrap();
+        fs::write(&target, "old").unwrap();
+        let new = NewFile::create(&target, false).unwrap();
+        fs::set_permissions(&target, fs::Permissions::from_mode(0o600)).unwrap();
+        new.commit(true).unwrap();
         assert_eq!(fs::metadata(&target).unwrap().permissions().mode() & 0o777, 0o600);
         fs::remove_dir_all(dir).unwrap();
     }

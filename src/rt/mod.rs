@@ -2,8 +2,12 @@
 //! it is first needed. What must go on when no caller waits runs there: time-outs, and
 //! calls to a KMS whose first caller went away.
 mod background;
+mod disk;
+#[cfg(all(test, unix, feature = "local"))]
+pub(crate) mod faults;
 mod file;
 mod flight;
+mod open;
 #[cfg(feature = "test-util")]
 mod simulated;
 pub(crate) mod sync;
@@ -14,9 +18,12 @@ pub use simulated::Simulated;
 pub use wait::{Wait, wait};
 
 pub(crate) use background::Background;
+#[cfg(all(test, unix, feature = "local"))]
+pub(crate) use disk::Call;
 pub use file::NewFile;
-pub(crate) use file::{lock_file, open_at_once, real_path, sync_directory_of};
+pub(crate) use file::sync_directory_of;
 pub(crate) use flight::{Flight, launch};
+pub(crate) use open::{OpenFile, open_at_once, real_path};
 
 use std::{
     pin::{Pin, pin},

@@ -65,8 +65,9 @@ impl Output {
 impl Write for Output {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         let written = match &mut self.to {
+            // This one names itself.
+            To::New { file, .. } => return file.write(buf),
             To::Stdout(stdout) => stdout.write(buf),
-            To::New { file, .. } => file.write(buf),
             To::There(file) => file.write(buf),
             To::Nowhere => Ok(buf.len()),
         };
@@ -76,9 +77,8 @@ impl Write for Output {
     fn flush(&mut self) -> io::Result<()> {
         let flushed = match &mut self.to {
             To::Stdout(stdout) => stdout.flush(),
-            To::New { file, .. } => file.flush(),
             To::There(file) => file.flush(),
-            To::Nowhere => Ok(()),
+            To::New { .. } | To::Nowhere => Ok(()),
         };
         flushed.map_err(|e| self.cannot(&e))
     }
@@ -93,8 +93,10 @@ pub(crate) fn print(text: &[u8]) -> Result<(), Failure> {
 
 fn file(from: &Source, path: &Path, force: bool, like: Option<&Metadata>) -> Result<To, Failure> {
     let new = |path: &Path| {
-        let file = NewFile::create(path, false)?;
-        like.map_or(Ok(()), |like| file.restrict_to(like))?;
+        let file = match like {
+            Some(like) => NewFile::create_like(path, like)?,
+            None => NewFile::create(path, false)?,
+        };
         Ok(To::New { file, replace: force })
     };
     let cannot = |e| Failure::io(&format!("cannot write {}", path.display()), &e);

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     Error, KeyId, Result,
-    rt::{NewFile, lock_file},
+    rt::{NewFile, OpenFile},
 };
 use std::{
     fs,
@@ -181,7 +181,7 @@ impl KeyringFile {
     ) -> Result<T> {
         // Once: a link that is turned meanwhile must not have one file read, another replaced.
         let path = &fs::canonicalize(&self.path).map_err(|e| Error::io(self.path.display(), e))?;
-        let _lock = lock_file(path)?;
+        let _lock = OpenFile::locked(path)?;
         let mut ring = parse_file(path)?;
         let pass = self.unlock(&ring).map_err(|e| named(path, e))?;
         let outcome = change(&mut ring, pass.as_ref())?;
@@ -190,7 +190,7 @@ impl KeyringFile {
             return Err(Error::limit(format!("keyring {}: longer than 16 MiB", path.display())));
         }
         let mut file = NewFile::create(path, true)?;
-        file.write_all(&text).map_err(|e| Error::io(format!("cannot write {}", path.display()), e))?;
+        file.write_all(&text)?;
         file.commit(true)?;
         Ok(outcome)
     }

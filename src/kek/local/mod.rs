@@ -118,7 +118,7 @@ impl Keyring {
             return Err(Error::new(ErrorKind::Io, format!("there is a file {} already", path.display())));
         }
         let mut file = NewFile::create(path, true)?;
-        file.write_all(&text).map_err(|e| Error::io(format!("cannot write {}", path.display()), e))?;
+        file.write_all(&text)?;
         file.commit(false)?;
         Self::load(path, name, |_| Ok(pass))
     }

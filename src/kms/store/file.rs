@@ -1,7 +1,7 @@
 //! One header in a file of its own.
 use crate::{
     Error, Result,
-    rt::{NewFile, lock_file, open_at_once, real_path, sync_directory_of},
+    rt::{NewFile, OpenFile, open_at_once, real_path, sync_directory_of},
 };
 use std::{
     error::Error as _,
@@ -72,11 +72,11 @@ impl HeaderFile {
     /// As [`insert`](Self::insert) and [`read`](Self::read).
     pub fn replace(&self, old: &[u8], new: &[u8]) -> Result<bool> {
         let path = real_path(&self.path);
-        let locked = match lock_file(&path) {
+        let mut locked = match OpenFile::locked(&path) {
             Err(e) if io_kind(&e) == Some(io::ErrorKind::NotFound) => return Ok(false),
             locked => locked?,
         };
-        if read_from(&locked, &path)? != old {
+        if read_from(&mut locked, &path)? != old {
             return Ok(false);
         }
         self.write(&path, new)?.commit(true)?;
@@ -94,7 +94,7 @@ impl HeaderFile {
             return Err(Error::limit("a header and its mac have at most 65536 bytes"));
         }
         let mut file = NewFile::create(path, false)?;
-        file.write_all(header).map_err(|e| Error::io(format!("cannot write {}", path.display()), e))?;
+        file.write_all(header)?;
         Ok(file)
     }
 }
