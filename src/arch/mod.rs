@@ -3,6 +3,8 @@
 //! Callers see keys that seal and open; which kernel serves a key is chosen when the key
 //! is made. Today there is one: the RustCrypto crates, constant-time in software and on
 //! AES-NI or ARMv8 AES where the processor has them.
+#[cfg(unix)]
+mod access;
 mod clock;
 mod entropy;
 mod link;
@@ -10,6 +12,8 @@ mod portable;
 #[cfg(all(unix, any(feature = "config", feature = "local")))]
 mod user;
 
+#[cfg(unix)]
+pub(crate) use access::has_access_list;
 pub(crate) use clock::since_boot;
 pub(crate) use entropy::hardware_word;
 pub(crate) use link::{link_open_file, rename_new};

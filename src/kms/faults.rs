@@ -118,6 +118,32 @@ fn keyrings() {
     });
 }
 
+/// Who does not ask for the lock puts another file there, or cuts it, while the new one is
+/// written: theirs stays.
+#[test]
+fn what_came_meanwhile_is_not_replaced() {
+    let world = World::new("meanwhile");
+    let (target, theirs) = (world.at("one.kms"), world.at("plain"));
+    let meanwhile = |change: fn(&Path, &Path)| {
+        world.lay();
+        let (target, theirs) = (target.clone(), theirs.clone());
+        let watch = Rc::new(move |call| {
+            if call == Call::Write {
+                change(&theirs, &target)
+            }
+        });
+        let script = Script { fault: None, lacks: &[], watch };
+        let error = play(script, || world.scope.rewrap_file(world.at("one.kms"))).0.unwrap_err();
+        assert!(error.kind() == ErrorKind::Io && world.temporaries().is_empty());
+        error.to_string()
+    };
+    let said = meanwhile(|theirs, target| drop(fs::rename(theirs, target)));
+    assert!(said.contains("another file took its place") && fs::read(&target).unwrap() == text());
+    let said =
+        meanwhile(|_, target| drop(fs::OpenOptions::new().write(true).open(target).unwrap().set_len(500)));
+    assert!(said.contains("its size changed") && fs::read(&target).unwrap().len() == 500);
+}
+
 /// One way to change a file.
 #[derive(Clone, Copy)]
 struct Case<'a> {
@@ -291,7 +317,7 @@ impl Drop for World {
 fn is_durable(calls: &[Call]) -> bool {
     let last = |wanted: &[Call]| calls.iter().rposition(|call| wanted.contains(call));
     let steps = [
-        last(&[Call::Write, Call::SetMode]),
+        last(&[Call::Write, Call::SetMode, Call::SetOwner]),
         last(&[Call::Sync]),
         last(&[Call::Link, Call::Rename, Call::RenameNew]),
         last(&[Call::SyncDirectory]),

@@ -1,7 +1,7 @@
 //! The same payload under other KEKs.
 use super::{Scope, files::copy};
 use crate::{
-    Copies, Error, Header, Result,
+    Copies, Error, ErrorKind, Header, Result,
     envelope::{HeaderCopy, Medium, replace_in_place},
     rt::{NewFile, OpenFile, real_path, wait},
 };
@@ -41,7 +41,10 @@ impl Scope {
     ///
     /// With two header copies, into which the new header fits, it is written in place: of the
     /// payload no byte is read or written, and after a crash at any moment the file opens.
-    /// Else a new file takes the place of the old one, whole or not at all.
+    /// Else a new file takes the place of the old one, whole or not at all; it keeps the mode,
+    /// and owner and group where this process may set them, and loses other hard links and
+    /// extended attributes, access lists among them. A group that cannot be kept, or had an
+    /// access list beside it, may do what everybody may. Symbolic links are followed.
     ///
     /// Others who rewrap wait. Who reads meanwhile may meet one copy half written, and opens
     /// by the other. The file must be writable, and for a new one its directory.
@@ -66,9 +69,17 @@ impl Scope {
             return Ok(true);
         }
         file.seek(SeekFrom::Start(header.len() as u64))?;
-        let mut replacement = NewFile::create(path, false)?;
+        let mut replacement = NewFile::create(path, true)?;
         replacement.write_all(&new.all_copies())?;
-        copy(&mut file, &mut replacement)?;
+        let changed = |what: &str| Error::new(ErrorKind::Io, format!("{}: {what}", path.display()));
+        if copy(&mut file, &mut replacement)? != payload {
+            return Err(changed("its size changed while it was read"));
+        }
+        replacement.take_over(&file)?;
+        // Whoever seals or moves another file there does not ask for the lock.
+        if !file.is_still_there()? {
+            return Err(changed("another file took its place meanwhile"));
+        }
         replacement.commit(true)?;
         Ok(true)
     }

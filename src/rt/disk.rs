@@ -22,6 +22,7 @@ pub(crate) enum Call {
     Lock,
     Read,
     Write,
+    SetOwner,
     SetMode,
     Sync,
     Link,
@@ -87,6 +88,12 @@ pub(super) fn write(mut file: &File, bytes: &[u8]) -> io::Result<usize> {
     let bytes = part(bytes);
     before(Call::Write)?;
     file.write(bytes)
+}
+
+#[cfg(unix)]
+pub(super) fn set_owner(file: &File, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
+    before(Call::SetOwner)?;
+    std::os::unix::fs::fchown(file, user, group)
 }
 
 #[cfg(unix)]

@@ -1,5 +1,8 @@
 //! Files that appear whole or not at all.
-use super::{disk, open::named};
+use super::{
+    disk,
+    open::{OpenFile, named},
+};
 use crate::{Error, Result};
 use std::{
     fs::{File, Metadata, OpenOptions},
@@ -53,6 +56,12 @@ impl NewFile {
         });
         let (file, temporary) = begun.map_err(|e| Error::io(cannot(target), e))?;
         Ok(Self { file, temporary, target: target.into() })
+    }
+
+    /// Gives it owner, group and mode of the file that it replaces, as far as the system lets
+    /// this process.
+    pub(crate) fn take_over(&self, old: &OpenFile) -> Result<()> {
+        take_over(&self.file, old.file()).map_err(|e| Error::io(cannot(&self.target), e))
     }
 
     /// Syncs, then gives the file its name. With `replace` false it never replaces: if
@@ -209,6 +218,42 @@ fn mode(of: &Metadata) -> u32 {
 #[cfg(not(unix))]
 fn mode(_: &Metadata) -> u32 {
     0o666
+}
+
+#[cfg(unix)]
+fn take_over(file: &File, old_file: &File) -> io::Result<()> {
+    use crate::arch::has_access_list;
+    use std::{
+        fs::Permissions,
+        os::unix::fs::{MetadataExt, PermissionsExt},
+    };
+    let (now, old) = (disk::about(file)?, disk::about(old_file)?);
+    // Whether it may be had: only root gives files away, others a group of their own.
+    let may = |user: Option<u32>, group: Option<u32>| match disk::set_owner(file, user, group) {
+        Ok(()) => Ok(true),
+        Err(e) if REFUSED.contains(&e.kind()) => Ok(false),
+        Err(e) => Err(e),
+    };
+    if now.uid() != old.uid() {
+        may(Some(old.uid()), None)?;
+    }
+    let is_of_group = now.gid() == old.gid() || may(None, Some(old.gid()))?;
+    let mut wanted = mode(&old);
+    if !is_of_group || has_access_list(old_file) {
+        // A group of whom that was not said may do what everybody may.
+        wanted &= !0o070 | wanted << 3;
+    }
+    if mode(&now) == wanted { Ok(()) } else { disk::set_mode(file, Permissions::from_mode(wanted)) }
+}
+
+/// By the system, or by a file system that has no owners.
+#[cfg(unix)]
+const REFUSED: [ErrorKind; 3] =
+    [ErrorKind::PermissionDenied, ErrorKind::InvalidInput, ErrorKind::Unsupported];
+
+#[cfg(not(unix))]
+fn take_over(_: &File, _: &File) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg(test)]

@@ -38,6 +38,10 @@ impl OpenFile {
         }
     }
 
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
     pub(crate) fn about(&self) -> Result<Metadata> {
         disk::about(&self.file).map_err(|e| cannot(&self.path, e))
     }
