@@ -5,6 +5,7 @@
 //! AES-NI or ARMv8 AES where the processor has them.
 #[cfg(unix)]
 mod access;
+mod cache;
 mod clock;
 mod entropy;
 mod link;
@@ -14,6 +15,7 @@ mod user;
 
 #[cfg(unix)]
 pub(crate) use access::has_access_list;
+pub(crate) use cache::forget_cached;
 pub(crate) use clock::since_boot;
 pub(crate) use entropy::hardware_word;
 pub(crate) use link::{link_open_file, rename_new};

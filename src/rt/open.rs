@@ -1,11 +1,14 @@
 //! Files that are there: to read, or locked to be changed. Every error names the file.
 use super::disk;
-use crate::{Error, Result};
+use crate::{Error, Result, arch::forget_cached};
 use std::{
     fs::{self, File, Metadata, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
+
+/// No two copies of a header are longer.
+const HEADERS: i32 = 128 << 10;
 
 /// An open file that knows its name.
 pub(crate) struct OpenFile {
@@ -33,6 +36,9 @@ impl OpenFile {
             // Whoever had the lock before may have put another file there: that one is to be
             // locked.
             if file.is_still_there()? {
+                // After a sync that failed, the cache tells of bytes that never reached the
+                // disk: what is to be trusted, or mended, is what the disk has.
+                forget_cached(&file.file, HEADERS);
                 return Ok(file);
             }
         }
