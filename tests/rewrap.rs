@@ -6,7 +6,7 @@ mod forge;
 use common::*;
 use forge::{Forged, Glass, derive};
 use libkms::{
-    Aad, Copies, EncryptionContext, ErrorKind, Header, Kms, Result, Scope, SealOptions, Wait,
+    Aad, Copies, EncryptionContext, ErrorKind, Freshness, Header, Kms, Result, Scope, SealOptions, Wait,
     kek::{Fault, Keyring, KeyringFile, Mock},
     rt::Simulated,
 };
@@ -341,4 +341,44 @@ fn files_that_cannot_be_rewrapped_stay_as_they_are() {
     std::fs::write(&path, &bad).unwrap();
     assert_eq!(of_k.rewrap_file(&path).unwrap_err().kind(), ErrorKind::Authentication);
     assert!(std::fs::read(&path).unwrap() == bad);
+}
+
+/// The second keyring of a name has keys that are called like those of the first.
+#[test]
+fn two_keyrings_may_call_their_keys_the_same() {
+    let folder = Folder::new("same-names");
+    let [old, new] = ["old.json", "new.json"].map(|name| {
+        let uri = format!("local:{}#orders?create=true", folder.join(name).display());
+        libkms::kek::from_uri(&uri).wait().unwrap()
+    });
+    let scope = |builder: libkms::Builder| builder.build().unwrap().scope(EncryptionContext::empty());
+    let sealed = scope(Kms::builder().kek(old.clone())).seal(Aad::empty(), b"x").wait().unwrap();
+    assert_eq!(keys_of(&sealed), ["orders/1"]);
+    let mover = scope(Kms::builder().kek(new.clone()).opens_with(old.clone()));
+    let header = libkms::inspect(&sealed).unwrap();
+    assert_eq!(mover.kms().freshness(&header).wait(), Freshness::Unknown, "by the name alone");
+    for _ in 0..2 {
+        assert!(mover.open(Aad::empty(), &sealed).wait().unwrap().is_stale(), "cold and warm");
+    }
+    for _ in 0..2 {
+        let moved = rewrap(&mover, &sealed).unwrap().expect("there is something to do");
+        assert_eq!(keys_of(&moved), ["orders/1"]);
+        assert_eq!(open(&scope(Kms::builder().kek(new.clone())), "", &moved).unwrap(), b"x");
+        assert!(rewrap(&mover, &moved).unwrap().is_none());
+        assert!(!mover.open(Aad::empty(), &moved).wait().unwrap().is_stale());
+    }
+}
+
+/// Records that need nothing are not asked for one by one.
+#[test]
+fn what_is_current_is_remembered_too() {
+    let (clock, kek) = (Simulated::new(), Mock::new("k"));
+    let writer = on(&clock, &[&kek], &[]);
+    let records: Vec<_> = (0..100).map(|_| writer.seal(Aad::empty(), b"x").wait().unwrap()).collect();
+    let (worker, before) = (on(&clock, &[&kek], &[]), kek.calls());
+    assert!(records.iter().all(|r| rewrap(&worker, r).unwrap().is_none()));
+    assert_eq!(kek.calls() - before, 1);
+    kek.rotate();
+    clock.advance(std::time::Duration::from_secs(31));
+    assert!(records.iter().all(|r| rewrap(&worker, r).unwrap().is_some()));
 }

@@ -53,7 +53,12 @@ impl Keks {
         for kek in self.wrapping() {
             current.push((kek.scheme(), kek.current_key_told().await));
         }
-        let of = |copy| freshness(copy, current.iter().cloned());
+        // By its name alone a key of a KEK that only opens cannot be told from one that wraps.
+        let is_ambiguous = |r: &Recipient| self.all().any(|k| k.role == Role::Opens && k.accepts(r));
+        let of = |copy: &HeaderCopy| match freshness(copy, current.iter().cloned()) {
+            Freshness::Current if copy.recipients().iter().any(is_ambiguous) => Freshness::Unknown,
+            freshness => freshness,
+        };
         let all: Vec<_> = header.tries().iter().map(of).collect();
         let worst = [Freshness::Stale, Freshness::Unknown].into_iter().find(|f| all.contains(f));
         worst.unwrap_or(Freshness::Current)

@@ -10,7 +10,7 @@ use crate::{
     EncryptionContext, Error, Header, KeyId, Recipient, Reference, Result, Suite,
     crypto::Xaes256Gcm,
     envelope::{DerivedKeys, HeaderCopy, PayloadKey},
-    kek::panicked,
+    kek::{Role, panicked},
     rt::{
         BoxFuture, Flight, Runtime, launch,
         sync::{Mutex, lock},
@@ -27,6 +27,8 @@ pub(crate) struct OpenDek {
     /// A header and mac that were verified, and the recipient that held.
     verified: HeaderCopy,
     key_id: KeyId,
+    /// What the KEK is for that opened it.
+    by: Role,
     until: Duration,
 }
 
@@ -165,7 +167,15 @@ impl Inner {
         let opened_it = |r: &Recipient| r.wrapped.key_id == dek.key_id;
         let is_there = copies.iter().any(|c| c.recipients().iter().any(opened_it));
         let key_id = if is_there { &dek.key_id } else { &allowed.wrapped.key_id };
-        Unlocked { dek: dek.clone(), key_id: key_id.clone(), freshness: self.keks.freshness(held) }
+        // A KEK that only opens may call its key as one that wraps does.
+        let freshness = match self.keks.freshness(held) {
+            Freshness::Current if dek.by == Role::Opens => match dek.verified.bytes() == held.bytes() {
+                true => Freshness::Stale,
+                false => Freshness::Unknown,
+            },
+            freshness => freshness,
+        };
+        Unlocked { dek: dek.clone(), key_id: key_id.clone(), freshness }
     }
 
     /// The flight under way for these bytes, or a new one and what launches it.
@@ -198,9 +208,9 @@ impl Inner {
 
     async fn unwrap(&self, header: &Header, context: &EncryptionContext) -> Landed {
         let until = self.rt.now().saturating_add(self.time);
-        let Unwrapped { keys, copy, recipient, .. } = self.keks.unwrap(header, context).await?;
+        let Unwrapped { keys, copy, recipient, by, .. } = self.keks.unwrap(header, context).await?;
         let (verified, key_id) = (copy.clone(), recipient.wrapped.key_id.clone());
-        let dek = Arc::new(OpenDek { keys, suite: header.suite(), verified, key_id, until });
+        let dek = Arc::new(OpenDek { keys, suite: header.suite(), verified, key_id, by, until });
         let id = (header.suite(), *header.commitment(), context.clone());
         // Dropped after the lock.
         let _evicted = lock(&self.opened).insert(id, dek.clone());

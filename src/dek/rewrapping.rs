@@ -3,6 +3,7 @@ use super::{Keks, bounded::Bounded, keks::Freshness, unwrapping::Unwrapped};
 use crate::{
     EncryptionContext, Error, Header, Result,
     envelope::{DerivedKeys, HeaderCopy},
+    kek::Role,
     rt::sync::{Mutex, MutexGuard, lock},
     secret::check_fork,
 };
@@ -19,7 +20,17 @@ pub(crate) struct Rewrapper {
 }
 
 /// By the header as it was, all its bytes.
-type Done = Bounded<(Vec<u8>, EncryptionContext), Arc<HeaderCopy>>;
+type Done = Bounded<(Vec<u8>, EncryptionContext), Known>;
+
+/// The new header, if there was anything to do.
+#[derive(Clone)]
+struct Known(Option<Arc<HeaderCopy>>);
+
+impl Known {
+    fn copy<'a>(&'a self, old: &'a Header) -> &'a HeaderCopy {
+        self.0.as_deref().unwrap_or(&old.tries()[0])
+    }
+}
 
 impl Rewrapper {
     pub(crate) fn new(keks: Arc<Keks>) -> Self {
@@ -36,13 +47,13 @@ impl Rewrapper {
         check_fork()?;
         let id = (header.tried_bytes(), context.clone());
         let known = self.done().get(&id).cloned();
-        if let Some(known) = known.filter(|h| self.keks.freshness(h) == Freshness::Current) {
-            return Ok(Some(known));
+        if let Some(known) = known.filter(|done| self.keks.freshness(done.copy(header)) == Freshness::Current)
+        {
+            return Ok(known.0);
         }
-        let Some((new, _)) = self.rewrap_anew(header, context).await? else { return Ok(None) };
-        let new = Arc::new(new);
-        self.done().insert(id, new.clone());
-        Ok(Some(new))
+        let done = Known(self.rewrap_anew(header, context).await?.map(|(new, _)| Arc::new(new)));
+        self.done().insert(id, done.clone());
+        Ok(done.0)
     }
 
     /// The same without what is remembered, and the keys that prove it.
@@ -52,8 +63,10 @@ impl Rewrapper {
         context: &EncryptionContext,
     ) -> Result<Option<(HeaderCopy, DerivedKeys)>> {
         check_fork()?;
-        let Unwrapped { dek, keys, copy, .. } = self.keks.unwrap(header, context).await?;
-        if header.damage().is_none() && self.keks.freshness(copy) == Freshness::Current {
+        let Unwrapped { dek, keys, copy, by, .. } = self.keks.unwrap(header, context).await?;
+        // A KEK that only opens may call its key as one that wraps does.
+        let is_current = by == Role::Wraps && self.keks.freshness(copy) == Freshness::Current;
+        if is_current && header.damage().is_none() {
             return Ok(None);
         }
         let recipients = self.keks.wrap(&dek, context).await?;

@@ -6,7 +6,7 @@ use super::{
 use crate::{
     Attempt, Dek, EncryptionContext, Error, ErrorKind, Header, Recipient, Result,
     envelope::{DerivedKeys, HeaderCopy},
-    kek::Kek,
+    kek::{Kek, Role},
 };
 
 /// What unwrapping a header gave.
@@ -16,6 +16,8 @@ pub(super) struct Unwrapped<'a> {
     /// The copy of the header that they verified.
     pub(super) copy: &'a HeaderCopy,
     pub(super) recipient: &'a Recipient,
+    /// What the KEK is for that opened it.
+    pub(super) by: Role,
 }
 
 /// A recipient, and a KEK that may be asked for it.
@@ -62,7 +64,8 @@ impl Keks {
                 ways.extend(accept.map(|kek| Way { recipient, kek }));
             }
         }
-        ways.sort_by_cached_key(|way| way.kek.is_doubted());
+        // What one that wraps opens is known to be under its key, whatever that is called.
+        ways.sort_by_cached_key(|way| (way.kek.is_doubted(), way.kek.role == Role::Opens));
         ways
     }
 }
@@ -80,7 +83,7 @@ impl<'a> Way<'a, '_> {
         // What the other copy says of this DEK counts as well.
         let holds = |copy: &&HeaderCopy| copy.is_for(context) && copy.verify(&keys).is_ok();
         let copy = header.tries().iter().find(holds).ok_or(None)?;
-        Ok(Unwrapped { dek, keys, copy, recipient })
+        Ok(Unwrapped { dek, keys, copy, recipient, by: self.kek.role })
     }
 }
 

@@ -57,9 +57,9 @@ impl Scope {
         let path = &real_path(path.as_ref());
         let mut file = OpenFile::locked(path)?;
         let header = Header::read(&mut file)?;
-        let len = file.about()?.len();
-        if !is_alone(&header, len) {
-            header.suite().check_payload(len.saturating_sub(header.len() as u64))?;
+        let payload = file.about()?.len().saturating_sub(header.len() as u64);
+        if !is_alone(&header, payload) {
+            header.suite().check_payload(payload)?;
         }
         let Some((new, keys)) = wait(self.kms.0.rewrapper.rewrap_anew(&header, &self.context))? else {
             return Ok(false);
@@ -95,15 +95,15 @@ impl Scope {
 /// The header that is kept for reference records.
 pub(super) fn parse_alone(bytes: &[u8]) -> Result<Header> {
     let header = Header::parse(bytes)?;
-    if !is_alone(&header, bytes.len() as u64) {
+    if !is_alone(&header, (bytes.len() - header.len()) as u64) {
         return Err(Error::malformed("header: not one alone, of one copy"));
     }
     Ok(header)
 }
 
 /// One copy, and nothing behind it.
-fn is_alone(header: &Header, len: u64) -> bool {
-    header.copies() == Copies::One && header.len() as u64 == len
+fn is_alone(header: &Header, payload: u64) -> bool {
+    header.copies() == Copies::One && payload == 0
 }
 
 impl Medium for OpenFile {
