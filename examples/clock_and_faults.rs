@@ -21,9 +21,11 @@ pub fn main() -> libkms::Result<()> {
     kek.always(Some(Fault::Unavailable));
     assert_eq!(scope.seal(Aad::empty(), b"z").wait().unwrap_err().kind(), ErrorKind::Unavailable);
 
-    // It is back, with a new version of the key: what was sealed before is stale, and opens.
+    // It is back, with a new version of the key, which is known half a minute later: what was
+    // sealed before is stale, and opens.
     kek.always(None);
     kek.rotate();
+    clock.advance(Duration::from_secs(30));
     assert!(scope.open(Aad::empty(), &first).wait()?.is_stale());
 
     // A KMS that hangs: simulated time runs to the time-out by itself.

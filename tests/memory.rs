@@ -423,7 +423,10 @@ fn f33_with_little_or_no_lockable_memory_it_goes_on_and_says_so() {
         // root passes the limit: another user, and a copy of this program it can read.
         let folder = Folder::new(&format!("memlock-{limit}"));
         let copy = folder.join("test");
-        fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+        // By another program: a test that forks just then would hold the copy open to write,
+        // and what is open to write does not run.
+        let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&copy).status();
+        assert!(copied.unwrap().success());
         fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
         fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o755)).unwrap();
         let mut shell = Command::new("sh");

@@ -145,7 +145,7 @@ fn f59_a_key_is_made_rotated_and_destroyed_and_nothing_is_lost() {
     let file = |n: usize| folder.join(&format!("{n}.kms"));
     let files: Vec<_> = (0..FILES).map(file).collect();
     let seal_file = |tenants: &[Scope], n: usize| {
-        let copies = if n % 2 == 0 { Copies::Two } else { Copies::One };
+        let copies = if n.is_multiple_of(2) { Copies::Two } else { Copies::One };
         let options = SealOptions::new().copies(copies).len(1000 * n as u64);
         let to = File::create(&files[n]).unwrap();
         tenants[n % TENANTS].seal_stream(Aad::new(&aad(n)), &options, &*pattern(1000 * n), to).unwrap();
