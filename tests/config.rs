@@ -4,7 +4,7 @@ mod common;
 use common::{Folder, context, open};
 use libkms::{
     Aad, ErrorKind, KeySet, Result, Wait, inspect,
-    kek::{Keyring, KeyringFile, Mock, Schemes},
+    kek::{Fault, Keyring, KeyringFile, Mock, Schemes},
 };
 use proptest::prelude::*;
 use std::{collections::HashSet, fs, path::Path};
@@ -183,7 +183,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("\"mock:b\"", "\"mock:b?pin=1234\"", ":2: purpose.orders.keks[1]: mock: no secrets in a key URI"),
     ("\"mock:b\"", "\"mock:\\nb\"", ":2: purpose.orders.keks[1]: a key URI holds a control character"),
     ("\"mock:b\"", "\"mock:b", ":2: purpose.orders.keks: invalid basic string"),
-    ("opens_with", "open_with", ":3: purpose.orders.open_with: unknown key; there is keks, opens_with"),
+    ("opens_with", "open_with", ":3: purpose.orders.open_with: unknown key; there is keks, must_wrap, opens_with"),
     ("[\"mock:c\"]", "[\"mock:b\"]", ":3: purpose.orders.opens_with[0]: names a KEK"),
     ("[\"mock:c\"]", "true", ":3: purpose.orders.opens_with: must be an array"),
     ("[\"mock:c\"]", "[\n\n[]]", ":5: purpose.orders.opens_with[0]: must be a string"),
@@ -237,6 +237,9 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("\"10m\"", "\"10 min\"", ":5: purpose.orders.dek.time: must be at least"),
     ("\"10m\"", "10m", ":5: purpose.orders.dek.time: "),
     ("dek = {", "dek = [] #", ":5: purpose.orders.dek: must be a table"),
+    ("dek = {", "must_wrap = 0\ndek = {", ":5: purpose.orders.must_wrap: at least 0 KEKs must wrap"),
+    ("dek = {", "must_wrap = 3\ndek = {", ":5: purpose.orders.must_wrap: at least 3 KEKs must wrap"),
+    ("dek = {", "must_wrap = true\ndek = {", ":5: purpose.orders.must_wrap: must be an integer"),
     ("dek = {", "keks = []\ndek = {", ":5: purpose.orders.keks: duplicate key"),
     ("dek = {", "context.more = 1\ndek = {", ":5: purpose.orders: cannot extend"),
     (
@@ -510,4 +513,22 @@ proptest! {
             prop_assert!(line.is_some_and(|n| (1..=text.lines().count() + 1).contains(&n)), "{}", told);
         }
     }
+}
+
+#[test]
+fn fewer_keks_wrap_where_the_file_allows_it() {
+    let down = |_| async {
+        let kek = Mock::new("down");
+        kek.always(Some(Fault::Unavailable));
+        Ok(kek)
+    };
+    let schemes = Schemes::default().with("x-down", down);
+    let seal = |must_wrap: &str| {
+        let text = format!("[purpose.a]\nkeks = ['mock:up', 'x-down:x']\ncontext = {{}}\n{must_wrap}");
+        let keys = KeySet::parse(&text, &schemes).wait().unwrap();
+        keys.purpose("a").unwrap().seal(Aad::empty(), b"x").wait()
+    };
+    assert_eq!(seal("").unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(seal("must_wrap = 2").unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(inspect(&seal("must_wrap = 1").unwrap()).unwrap().recipients().len(), 1);
 }

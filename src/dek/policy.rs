@@ -107,7 +107,7 @@ impl WrapPolicy {
     }
 
     /// `total` may be 0: of a `Kms` that only opens.
-    pub(super) fn check(&self, total: usize) -> Result<()> {
+    pub(crate) fn check(&self, total: usize) -> Result<()> {
         match self.least {
             Some(n) if n == 0 || n > total => {
                 Err(Error::misuse(format!("at least {n} KEKs must wrap, and {total} can: 1 to {total}")))

@@ -4,7 +4,7 @@ use super::{
     node::{Fields, Node},
     place::{Place, Source},
 };
-use crate::{DekPolicy, EncryptionContext, Result, kek::KeyUri};
+use crate::{DekPolicy, EncryptionContext, Result, WrapPolicy, kek::KeyUri};
 use std::{
     collections::{HashMap, HashSet},
     time::Duration,
@@ -19,6 +19,7 @@ pub(super) struct Purpose {
     pub(super) opens_with: Vec<Kek>,
     pub(super) context: EncryptionContext,
     pub(super) policy: DekPolicy,
+    pub(super) wrap: WrapPolicy,
 }
 
 #[derive(Debug)]
@@ -60,8 +61,8 @@ fn purpose<'a>(name: &str, node: &Node<'a>) -> Result<(Purpose, Node<'a>)> {
     }
     let mut fields = node.table()?;
     let (wrapping, opening) = (fields.take("keks"), fields.take("opens_with"));
-    let (context, dek) = (fields.take("context"), fields.take("dek"));
-    fields.no_others("keks, opens_with, context, dek")?;
+    let (context, dek, least) = (fields.take("context"), fields.take("dek"), fields.take("must_wrap"));
+    fields.no_others("keks, must_wrap, opens_with, context, dek")?;
     let (wrapping, context) = (fields.need("keks", wrapping)?, fields.need("context", context)?);
 
     let mut seen = HashSet::new();
@@ -72,6 +73,7 @@ fn purpose<'a>(name: &str, node: &Node<'a>) -> Result<(Purpose, Node<'a>)> {
     if keks.len() > MOST_KEKS {
         return Err(wrapping.error("an envelope has at most 16 recipients"));
     }
+    let wrap = least.map_or(Ok(WrapPolicy::all()), |node| must_wrap(&node, keks.len()))?;
     let purpose = Purpose {
         name: name.into(),
         place: node.place.clone(),
@@ -79,6 +81,7 @@ fn purpose<'a>(name: &str, node: &Node<'a>) -> Result<(Purpose, Node<'a>)> {
         opens_with: opening.map_or(Ok(Vec::new()), |node| self::keks(&node, &mut seen))?,
         policy: dek.map_or(Ok(DekPolicy::default()), |node| policy(&node))?,
         context: self::context(&context)?,
+        wrap,
     };
     Ok((purpose, context))
 }
@@ -105,6 +108,14 @@ fn context(node: &Node<'_>) -> Result<EncryptionContext> {
         pairs.push(pair);
     }
     EncryptionContext::new(pairs).map_err(|e| node.error(e))
+}
+
+/// `of`: how many KEKs wrap.
+fn must_wrap(node: &Node<'_>, of: usize) -> Result<WrapPolicy> {
+    let least = usize::try_from(node.integer()?).unwrap_or(usize::MAX);
+    let policy = WrapPolicy::at_least(least);
+    policy.check(of).map_err(|e| node.error(e))?;
+    Ok(policy)
 }
 
 fn policy(node: &Node<'_>) -> Result<DekPolicy> {

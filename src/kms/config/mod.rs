@@ -121,7 +121,7 @@ impl KeySet {
 /// The `Kms` of one purpose, its KEKs opened.
 async fn open(source: Source<'_>, purpose: Purpose, schemes: &Schemes) -> Result<Kms> {
     let within = |place: &Place, e| within(&source.shown(place), e);
-    let mut builder = Kms::builder().dek_policy(purpose.policy);
+    let mut builder = Kms::builder().dek_policy(purpose.policy).wrap_policy(purpose.wrap);
     for Kek { uri, place } in purpose.keks {
         builder = builder.kek(schemes.from_uri(&uri).await.map_err(|e| within(&place, e))?);
     }
