@@ -183,7 +183,11 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("\"mock:b\"", "\"mock:b?pin=1234\"", ":2: purpose.orders.keks[1]: mock: no secrets in a key URI"),
     ("\"mock:b\"", "\"mock:\\nb\"", ":2: purpose.orders.keks[1]: a key URI holds a control character"),
     ("\"mock:b\"", "\"mock:b", ":2: purpose.orders.keks: invalid basic string"),
-    ("opens_with", "open_with", ":3: purpose.orders.open_with: unknown key; there is keks, must_wrap, opens_with"),
+    (
+        "opens_with",
+        "open_with",
+        ":3: purpose.orders.open_with: unknown key; there is keks, must_wrap, opens_with",
+    ),
     ("[\"mock:c\"]", "[\"mock:b\"]", ":3: purpose.orders.opens_with[0]: names a KEK"),
     ("[\"mock:c\"]", "true", ":3: purpose.orders.opens_with: must be an array"),
     ("[\"mock:c\"]", "[\n\n[]]", ":5: purpose.orders.opens_with[0]: must be a string"),

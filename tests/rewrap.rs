@@ -77,6 +77,25 @@ fn keks_are_added_and_dropped() {
     assert_eq!(error.kind(), ErrorKind::Unavailable);
 }
 
+/// Key ids tell nothing where two keyrings have a key of one name.
+#[test]
+fn two_keks_of_one_name_are_told_apart() {
+    let (clock, old, new) = (Simulated::new(), Mock::new("k"), Mock::new("k"));
+    let sealed = on(&clock, &[&old], &[]).seal(Aad::empty(), b"x").wait().unwrap();
+    let both = on(&clock, &[&new], &[&old]);
+    let moved = rewrap(&both, &sealed).unwrap().expect("another KEK wrapped it");
+    assert_eq!(keys_of(&sealed), keys_of(&moved));
+    assert_eq!(open(&on(&clock, &[&new], &[]), "", &moved).unwrap(), b"x");
+    assert!(open(&on(&clock, &[&old], &[]), "", &moved).is_err());
+    assert!(rewrap(&both, &moved).unwrap().is_none(), "the right one did");
+    let kms = Kms::builder().kek(new.clone()).opens_with(old.clone()).build().unwrap();
+    let freshness = |sealed: &[u8]| kms.freshness(&Header::parse(sealed).unwrap()).wait();
+    assert_eq!((freshness(&sealed), freshness(&moved)), (Freshness::Unknown, Freshness::Unknown));
+    // A KEK of another name beside it confuses nobody.
+    let other = Kms::builder().kek(new).opens_with(Mock::new("other")).build().unwrap();
+    assert_eq!(other.freshness(&Header::parse(&moved).unwrap()).wait(), Freshness::Current);
+}
+
 #[test]
 fn what_is_not_authentic_is_not_rewrapped() {
     let (clock, kek) = (Simulated::new(), Mock::new("k"));

@@ -25,7 +25,8 @@ pub enum Freshness {
     Current,
     /// Under an older version of a KEK, or under other KEKs.
     Stale,
-    /// The backends cannot tell which key wraps now.
+    /// The backends cannot tell which key wraps now; or two KEKs have keys of that id, as
+    /// keyrings can.
     Unknown,
 }
 
@@ -47,17 +48,30 @@ impl Keks {
         freshness(copy, self.wrapping().map(|kek| (kek.scheme(), kek.current_key())))
     }
 
+    /// The same, of a copy by which a KEK of this role opened.
+    pub(super) fn is_current(&self, copy: &HeaderCopy, role: Role) -> bool {
+        self.freshness(copy) == Freshness::Current && self.is_sure(copy, role)
+    }
+
+    /// Whether the names in this copy say what they seem to. `role`: of the KEK that opened.
+    pub(super) fn is_sure(&self, copy: &HeaderCopy, role: Role) -> bool {
+        !self.is_ambiguous(copy) || (role == Role::Wraps && self.wrapping().count() == 1)
+    }
+
+    /// Whether several KEKs go by a name in this copy: two keyrings may have keys of one name.
+    fn is_ambiguous(&self, copy: &HeaderCopy) -> bool {
+        copy.recipients().iter().any(|r| self.all().filter(|k| k.accepts(r)).count() > 1)
+    }
+
     /// The same of every copy of a header, waiting for backends that must be asked.
     pub(crate) async fn freshness_told(&self, header: &Header) -> Freshness {
         let mut current = Vec::new();
         for kek in self.wrapping() {
             current.push((kek.scheme(), kek.current_key_told().await));
         }
-        // By its name alone a key of a KEK that only opens cannot be told from one that wraps.
-        let is_ambiguous = |r: &Recipient| self.all().any(|k| k.role == Role::Opens && k.accepts(r));
-        let of = |copy: &HeaderCopy| match freshness(copy, current.iter().cloned()) {
-            Freshness::Current if copy.recipients().iter().any(is_ambiguous) => Freshness::Unknown,
-            freshness => freshness,
+        let of = |copy| match freshness(copy, current.iter().cloned()) {
+            Freshness::Current if self.is_ambiguous(copy) => Freshness::Unknown,
+            told => told,
         };
         let all: Vec<_> = header.tries().iter().map(of).collect();
         let worst = [Freshness::Stale, Freshness::Unknown].into_iter().find(|f| all.contains(f));

@@ -167,12 +167,12 @@ impl Inner {
         let opened_it = |r: &Recipient| r.wrapped.key_id == dek.key_id;
         let is_there = copies.iter().any(|c| c.recipients().iter().any(opened_it));
         let key_id = if is_there { &dek.key_id } else { &allowed.wrapped.key_id };
-        // A KEK that only opens may call its key as one that wraps does.
         let freshness = match self.keks.freshness(held) {
-            Freshness::Current if dek.by == Role::Opens => match dek.verified.bytes() == held.bytes() {
-                true => Freshness::Stale,
-                false => Freshness::Unknown,
-            },
+            Freshness::Current if !self.keks.is_sure(held, dek.by) => {
+                // The one that opened it is not the one that wraps, if it did open this header.
+                let is_other = dek.by == Role::Opens && dek.verified.bytes() == held.bytes();
+                if is_other { Freshness::Stale } else { Freshness::Unknown }
+            }
             freshness => freshness,
         };
         Unlocked { dek: dek.clone(), key_id: key_id.clone(), freshness }

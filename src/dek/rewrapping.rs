@@ -3,7 +3,6 @@ use super::{Keks, bounded::Bounded, keks::Freshness, unwrapping::Unwrapped};
 use crate::{
     EncryptionContext, Error, Header, Result,
     envelope::{DerivedKeys, HeaderCopy},
-    kek::Role,
     rt::sync::{Mutex, MutexGuard, lock},
     secret::check_fork,
 };
@@ -64,9 +63,7 @@ impl Rewrapper {
     ) -> Result<Option<(HeaderCopy, DerivedKeys)>> {
         check_fork()?;
         let Unwrapped { dek, keys, copy, by, .. } = self.keks.unwrap(header, context).await?;
-        // A KEK that only opens may call its key as one that wraps does.
-        let is_current = by == Role::Wraps && self.keks.freshness(copy) == Freshness::Current;
-        if is_current && header.damage().is_none() {
+        if header.damage().is_none() && self.keks.is_current(copy, by) {
             return Ok(None);
         }
         let recipients = self.keks.wrap(&dek, context).await?;

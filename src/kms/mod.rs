@@ -96,7 +96,8 @@ impl Kms {
 
     /// Whether the DEK of `header` is wrapped as a new one would be: what a rewrap would
     /// change. The header is taken at its word, and no KMS unwraps anything; one is asked
-    /// which key is current, at most twice a minute.
+    /// which key is current, at most twice a minute. Unknown, too, if two KEKs here have keys of
+    /// the id that the header names, as keyrings can.
     pub async fn freshness(&self, header: &Header) -> Freshness {
         self.0.keks.freshness_told(header).await
     }
