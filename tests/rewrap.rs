@@ -97,6 +97,30 @@ fn two_keks_of_one_name_are_told_apart() {
 }
 
 #[test]
+fn files_of_one_dek_share_the_calls() {
+    for copies in [Copies::One, Copies::Two] {
+        let folder = Folder::new(&format!("rewrap-calls-{}", copies as u8));
+        let (clock, kek) = (Simulated::new(), Mock::new("k"));
+        let scope = on(&clock, &[&kek], &[]);
+        let file = |n: usize| folder.join(&format!("{n}.kms"));
+        for n in 0..20 {
+            let options = SealOptions::new().len(5000).copies(copies);
+            std::fs::write(file(n), seal_stream(&scope, "", &options, &pattern(5000))).unwrap();
+        }
+        kek.rotate();
+        clock.advance(Duration::from_secs(60));
+        let before = kek.calls();
+        assert!((0..20).all(|n| scope.rewrap_file(file(n)).unwrap()));
+        assert_eq!(kek.calls() - before, 2, "an unwrap and a wrap");
+        for n in 0..20 {
+            let sealed = std::fs::read(file(n)).unwrap();
+            assert!(keys_of(&sealed) == ["k/2"] && Header::parse(&sealed).unwrap().damage().is_none());
+            assert!(open(&scope, "", &sealed).unwrap() == pattern(5000));
+        }
+    }
+}
+
+#[test]
 fn what_is_not_authentic_is_not_rewrapped() {
     let (clock, kek) = (Simulated::new(), Mock::new("k"));
     let scope = on(&clock, &[&kek], &[]);

@@ -18,14 +18,24 @@ pub(crate) trait Medium {
 /// touched.
 pub(crate) fn replace_in_place(medium: &mut impl Medium, keys: &DerivedKeys, new: &HeaderCopy) -> Result<()> {
     let place = new.bytes().len();
+    let is_whole = |bytes: &[u8]| {
+        let copy = HeaderCopy::parse(bytes);
+        copy.is_ok_and(|c| c.copies == Copies::Two && c.bytes().len() == place && c.verify(keys).is_ok())
+    };
+    replace(medium, is_whole, new)
+}
+
+/// The same where both copies are `old`, which was verified.
+pub(crate) fn replace_known(medium: &mut impl Medium, old: &HeaderCopy, new: &HeaderCopy) -> Result<()> {
+    replace(medium, |bytes| bytes == old.bytes(), new)
+}
+
+fn replace(medium: &mut impl Medium, is_whole: impl Fn(&[u8]) -> bool, new: &HeaderCopy) -> Result<()> {
+    let place = new.bytes().len();
     let second = place as u64;
     let mut old = [vec![0; place], vec![0; place]];
     medium.read(0, &mut old[0])?;
     medium.read(second, &mut old[1])?;
-    let is_whole = |bytes: &Vec<u8>| {
-        let copy = HeaderCopy::parse(bytes);
-        copy.is_ok_and(|c| c.copies == Copies::Two && c.bytes().len() == place && c.verify(keys).is_ok())
-    };
     match [is_whole(&old[0]), is_whole(&old[1])] {
         [true, true] => {}
         [true, false] => write_whole(medium, second, &old[0])?,

@@ -19,6 +19,6 @@ pub use recipient::{Recipient, WrappedDek};
 pub use reference::Reference;
 
 pub(crate) use header::{HeaderCopy, Plan};
-pub(crate) use in_place::{Medium, replace_in_place};
+pub(crate) use in_place::{Medium, replace_in_place, replace_known};
 pub(crate) use keys::{DerivedKeys, PayloadKey};
 pub(crate) use recipient::check_scheme;

@@ -2,12 +2,13 @@
 use super::{Scope, files::copy};
 use crate::{
     Copies, Error, ErrorKind, Header, Result,
-    envelope::{HeaderCopy, Medium, replace_in_place},
+    envelope::{HeaderCopy, Medium, replace_in_place, replace_known},
     rt::{NewFile, OpenFile, real_path, wait},
 };
 use std::{
     io::{Read, Seek, SeekFrom, Write},
     path::Path,
+    sync::Arc,
 };
 
 impl Scope {
@@ -53,20 +54,33 @@ impl Scope {
     /// As [`rewrap`](Self::rewrap), and Io. After one that struck while it was written in
     /// place the file opens, and the next rewrap mends it.
     pub fn rewrap_file(&self, path: impl AsRef<Path>) -> Result<bool> {
+        Ok(self.rewrap_file_told(path.as_ref())?.1.is_some())
+    }
+
+    /// The same, and the header as it was and, if something was to do, as it is.
+    pub(crate) fn rewrap_file_told(&self, path: &Path) -> Result<(Header, Option<Arc<HeaderCopy>>)> {
         self.check()?;
-        let path = &real_path(path.as_ref());
+        let path = &real_path(path);
         let mut file = OpenFile::locked(path)?;
         let header = Header::read(&mut file)?;
         let payload = file.about()?.len().saturating_sub(header.len() as u64);
         if !is_alone(&header, payload) {
             header.suite().check_payload(payload)?;
         }
-        let Some((new, keys)) = wait(self.kms.0.rewrapper.rewrap_anew(&header, &self.context))? else {
-            return Ok(false);
+        let rewrapper = &self.kms.0.rewrapper;
+        // Files of one DEK need one call. What is damaged needs the keys that tell which copy holds.
+        let (new, keys) = match header.damage() {
+            None => (wait(rewrapper.rewrap(&header, &self.context))?, None),
+            Some(_) => wait(rewrapper.rewrap_anew(&header, &self.context))?
+                .map_or((None, None), |(new, keys)| (Some(Arc::new(new)), Some(keys))),
         };
+        let Some(new) = new else { return Ok((header, None)) };
         if header.copies() == Copies::Two && new.all_copies().len() == header.len() {
-            replace_in_place(&mut file, &keys, &new)?;
-            return Ok(true);
+            match &keys {
+                Some(keys) => replace_in_place(&mut file, keys, &new)?,
+                None => replace_known(&mut file, &header.tries()[0], &new)?,
+            }
+            return Ok((header, Some(new)));
         }
         file.seek(SeekFrom::Start(header.len() as u64))?;
         let mut replacement = NewFile::create(path, true)?;
@@ -81,7 +95,7 @@ impl Scope {
             return Err(changed("another file took its place meanwhile"));
         }
         replacement.commit(true)?;
-        Ok(true)
+        Ok((header, Some(new)))
     }
 
     /// All that stands before the payload.

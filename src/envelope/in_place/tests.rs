@@ -219,3 +219,19 @@ fn two_copies_that_fail_are_left_alone() {
     assert!(replace_in_place(&mut disk, &keys, &new).is_err());
     assert_eq!((disk.cached, disk.crashes.len()), (state, 0));
 }
+
+#[test]
+fn what_was_verified_before_is_replaced_without_keys() {
+    let mut case = Case::new();
+    let (old, new) = (case.headers[0].clone(), case.headers[1].clone());
+    let [whole, done] = [0, 1].map(|n| case.whole(n));
+    let torn = case.state(&[new.bytes(), old.bytes()].concat());
+    // One copy is another by now: it is mended first. Both: nothing is written.
+    for (state, syncs) in [(whole, 2), (torn, 3)] {
+        let mut disk = Disk::new(&mut case, state);
+        replace_known(&mut disk, &old, &new).unwrap();
+        assert!(disk.synced == done && disk.crashes.len() == syncs);
+    }
+    let mut disk = Disk::new(&mut case, done);
+    assert!(replace_known(&mut disk, &old, &new).is_err() && disk.crashes.is_empty());
+}
