@@ -34,6 +34,7 @@
 //!   keeps it once, in a [`HeaderStore`].
 //! - Methods that may wait for a KMS are futures of no particular runtime; [`Wait::wait`]
 //!   serves programs without async. Nothing in the default build needs tokio.
+//! - After a change of keys [`fleet`] finds what still depends on the old ones, and rewraps it.
 //! - A KEK is a [`kek::KmsBackend`]: from a URI by [`kek::from_uri`], or your own.
 //! - [`Error::kind`] says what to do about a failure.
 //!
@@ -62,6 +63,7 @@ mod envelope;
 pub mod kek;
 mod dek;
 mod kms;
+pub mod fleet;
 pub mod manual;
 
 pub use async_trait::async_trait;

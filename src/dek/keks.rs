@@ -63,6 +63,10 @@ impl Keks {
         copy.recipients().iter().any(|r| self.all().filter(|k| k.accepts(r)).count() > 1)
     }
 
+    pub(crate) fn wraps(&self) -> bool {
+        self.wrapping().next().is_some()
+    }
+
     /// The same of every copy of a header, waiting for backends that must be asked.
     pub(crate) async fn freshness_told(&self, header: &Header) -> Freshness {
         let mut current = Vec::new();

@@ -73,6 +73,17 @@ impl Rewrapper {
         Ok(Some((copy.rewrapped(recipients, &keys)?, keys)))
     }
 
+    /// Whether the header, verified, is as a new one would be.
+    pub(crate) async fn opens_as_current(
+        &self,
+        header: &Header,
+        context: &EncryptionContext,
+    ) -> Result<bool> {
+        check_fork()?;
+        let Unwrapped { copy, role, .. } = self.keks.unwrap(header, context).await?;
+        Ok(header.damage().is_none() && self.keks.is_current(copy, role))
+    }
+
     fn done(&self) -> MutexGuard<'_, Done> {
         lock(&self.done)
     }

@@ -107,6 +107,11 @@ impl Kms {
         Usage { sealing: self.0.sealer.usage(), opening: self.0.opener.usage() }
     }
 
+    /// Whether any KEK here wraps.
+    pub(crate) fn wraps(&self) -> bool {
+        self.0.keks.wraps()
+    }
+
     /// Everything sealed and opened through the result is bound to `context`.
     pub fn scope(&self, context: EncryptionContext) -> Scope {
         Scope::new(self.clone(), context)

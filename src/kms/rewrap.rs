@@ -98,6 +98,12 @@ impl Scope {
         Ok((header, Some(new)))
     }
 
+    /// Whether a header is as a new one would be, and verified: a call to the KMS.
+    pub(crate) fn is_current(&self, header: &Header) -> Result<bool> {
+        self.check()?;
+        wait(self.kms.0.rewrapper.opens_as_current(header, &self.context))
+    }
+
     /// All that stands before the payload.
     pub(super) async fn rewrap_header_of(&self, header: &Header) -> Result<Option<Vec<u8>>> {
         self.check()?;
