@@ -172,17 +172,20 @@ fn files_get_other_keks() {
         home.done(&format!("seal {name} {KEK} {options}"));
     }
     let key = |name: &str| home.inspect(name)["recipients"].to_string();
-    let report = |command: &str| home.done(command).text().to_owned();
+    let report = |command: &str| home.done(command).text().lines().next().unwrap().to_owned();
     assert_eq!(
         report(&format!("rewrap a.kms b.kms --context p=q {KEK}")),
-        "0 rewrapped, 2 current, 0 failed\n"
+        "0 rewrapped, 2 current, 0 failed"
     );
     home.done("keyring rotate ring --key k");
     // The context of two must be named; of the third one there is none.
     let ran = home.fails(8, &format!("rewrap -r . {KEK}"));
-    assert_eq!(ran.text(), "1 rewrapped, 0 current, 2 failed\n");
+    assert_eq!(
+        ran.text(),
+        "1 rewrapped, 0 current, 2 failed\nlocal:k/1: 3 before, 2 after\nlocal:k/2: 0 before, 1 after\n"
+    );
     assert!(ran.err.contains("--context p=q"), "{}", ran.err);
-    assert_eq!(report(&format!("rewrap -r . --stored-context {KEK}")), "2 rewrapped, 1 current, 0 failed\n");
+    assert_eq!(report(&format!("rewrap -r . --stored-context {KEK}")), "2 rewrapped, 1 current, 0 failed");
     for name in ["a", "b", "c"] {
         assert!(key(&format!("{name}.kms")).contains("k/2"));
         let opened = home.done(&format!("open {name}.kms -o - --stored-context {KEK}")).out;
@@ -191,7 +194,7 @@ fn files_get_other_keks() {
     // Another KEK, and the old one only opens: the recipients are exactly the --kek ones.
     home.done("keyring create other --key o");
     let both = "--kek local:other#o --opens-with local:ring#k";
-    assert_eq!(report(&format!("rewrap c.kms {both}")), "1 rewrapped, 0 current, 0 failed\n");
+    assert_eq!(report(&format!("rewrap c.kms {both}")), "1 rewrapped, 0 current, 0 failed");
     home.fails(5, &format!("open c.kms -o - {KEK}"));
     home.done("open c.kms -o - --kek local:other#o");
     // What cannot be: a wrong key, no envelope, nothing there, no permission to write.

@@ -80,7 +80,7 @@ impl Rewrapper {
         context: &EncryptionContext,
     ) -> Result<bool> {
         check_fork()?;
-        let Unwrapped { copy, role, .. } = self.keks.unwrap(header, context).await?;
+        let Unwrapped { copy, by: role, .. } = self.keks.unwrap(header, context).await?;
         Ok(header.damage().is_none() && self.keks.is_current(copy, role))
     }
 

@@ -6,14 +6,16 @@ use super::{
 };
 use crate::{
     EncryptionContext, Error, ErrorKind, Freshness, Header, Kms, Result,
-    rt::{lock, wait},
+    rt::{
+        sync::{Mutex, lock},
+        wait,
+    },
 };
 use std::{
     collections::HashSet,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::Mutex,
 };
 
 /// Puts sealed files under the KEKs that wrap now, as

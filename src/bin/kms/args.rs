@@ -1,4 +1,8 @@
 //! The command line.
+mod fleet;
+
+pub(crate) use fleet::{RewrapArgs, StaleArgs};
+
 use crate::failure::{EXIT_CODES, Failure};
 use clap::{Parser, Subcommand, error::ErrorKind};
 use clap_complete::Shell;
@@ -38,6 +42,7 @@ pub(crate) enum Command {
     Seal(SealArgs),
     Open(OpenArgs),
     Rewrap(RewrapArgs),
+    Stale(StaleArgs),
     Inspect(InspectArgs),
     Keyring(KeyringArgs),
     Purposes(PurposesArgs),
@@ -99,30 +104,6 @@ pub(crate) struct OpenArgs {
     /// Open files sealed with --header, by the header in this file
     #[arg(long, value_name = "HEADER")]
     pub(crate) header: Option<PathBuf>,
-}
-
-/// Put sealed files under other KEKs: the payload keeps every byte
-///
-/// Afterwards the recipients are exactly the --kek ones, or the keks of the --purpose. With two header copies this is done
-/// in place, safe against a crash, whatever the size of the file; else a new file takes the
-/// place of the old one. A header copy that is lost is mended. Files that need nothing are
-/// left alone, so a run that was interrupted is simply run again. Who could open a file
-/// before still can with an old copy of its header.
-#[derive(clap::Args)]
-#[command(after_long_help = EXIT_CODES)]
-pub(crate) struct RewrapArgs {
-    /// Sealed files; of those sealed with --header, the header alone
-    #[arg(value_name = "FILE", required_unless_present = "recursive")]
-    pub(crate) files: Vec<PathBuf>,
-    /// Every regular file below DIR that ends in .kms; symbolic links are not followed
-    #[arg(short, long, value_name = "DIR")]
-    pub(crate) recursive: Vec<PathBuf>,
-    #[command(flatten)]
-    pub(crate) keys: Keys,
-    /// Take the context that each file stores. Whoever wrote the file chose it; with
-    /// --purpose, it must hold every pair of the purpose's
-    #[arg(long, conflicts_with = "context")]
-    pub(crate) stored_context: bool,
 }
 
 /// Tell what sealed files say of themselves, without keys

@@ -1,5 +1,5 @@
 //! What failed, and the exit code that says so.
-use crate::text::visible;
+use crate::{context::Unnamed, text::visible};
 use libkms::{Error, ErrorKind};
 use std::{
     error::Error as _,
@@ -18,12 +18,14 @@ Exit codes:
   6  denied: the KMS refused, or the key is disabled or destroyed
   7  the KMS is unavailable: try again later
   8  the context must be named, with --context or --stored-context
-  9  the header of files sealed with --header is missing";
+  9  the header of files sealed with --header is missing
+  10  kms stale: there are such files";
 
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const CONTEXT: u8 = 8;
 const NO_HEADER: u8 = 9;
+const FOUND: u8 = 10;
 
 /// A message that a terminal can show safely, and an exit code.
 pub(crate) struct Failure {
@@ -46,11 +48,6 @@ impl Failure {
         Self { code: FAILED, message: (!gone).then(|| visible(&format!("{what}: {error}"))) }
     }
 
-    /// The context is to be named. `printable` is told as it is: it is for a shell.
-    pub(crate) fn context(printable: String) -> Self {
-        Self { code: CONTEXT, message: Some(printable) }
-    }
-
     /// A record without its header.
     pub(crate) fn no_header(message: &str) -> Self {
         Self { code: NO_HEADER, message: Some(visible(message)) }
@@ -65,6 +62,11 @@ impl Failure {
         self.code.into()
     }
 
+    /// The number of that, and what is told.
+    pub(crate) fn into_parts(self) -> (u8, String) {
+        (self.code, self.message.unwrap_or_default())
+    }
+
     /// One line, which begins with what it is about.
     pub(crate) fn tell(&self, about: Option<&str>) {
         match (&self.message, about) {
@@ -77,6 +79,9 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
+        if let Some(Unnamed(printable)) = error.source().and_then(|s| s.downcast_ref()) {
+            return Self { code: CONTEXT, message: Some(printable.clone()) };
+        }
         let code = match error.kind() {
             ErrorKind::Misuse => USAGE,
             ErrorKind::Authentication => 3,
@@ -107,6 +112,11 @@ impl Tally {
 
     pub(crate) fn code(&self) -> ExitCode {
         self.0.unwrap_or(0).into()
+    }
+
+    /// The same; without failures it says whether something was found.
+    pub(crate) fn code_or_found(&self, found: u64) -> ExitCode {
+        self.0.unwrap_or(if found > 0 { FOUND } else { 0 }).into()
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) fn sealer(scope: &Scope, path: &Path) -> Result<ReferenceSealer, Fail
         let stored = header.stored_context().filter(|c| scope.context().is_empty() && !c.is_empty());
         if let Some(stored) = stored {
             let said = format!("{name}: its context must be named: {}", context::told(stored));
-            return Err(Failure::context(said));
+            return Err(Error::from(context::Unnamed(said)).into());
         }
     }
     let options = SealOptions::new().store_context();

@@ -5,7 +5,7 @@ use crate::{
     header::{Begun, begin},
     input::Input,
     plan::{Source, sources},
-    text::{visible, visible_json},
+    text::{json, visible},
 };
 use libkms::{Copies, Damage, Header, Reference, Suite};
 use serde::Serialize;
@@ -63,6 +63,15 @@ struct Recipient {
     wrapped_length: usize,
 }
 
+/// As JSON has it.
+pub(crate) fn damage_name(damage: Damage) -> &'static str {
+    match damage {
+        Damage::FirstLost => "first_lost",
+        Damage::SecondLost => "second_lost",
+        _ => "differ",
+    }
+}
+
 impl Report {
     fn of(source: &Source) -> Result<Self, Failure> {
         let mut input = Input::open(source)?;
@@ -96,11 +105,7 @@ impl Report {
             suite: header.suite() as u8,
             suite_name: name(header.suite()),
             copies: Some(header.copies() as u8),
-            damage: header.damage().map(|d| match d {
-                Damage::FirstLost => "first_lost",
-                Damage::SecondLost => "second_lost",
-                _ => "differ",
-            }),
+            damage: header.damage().map(damage_name),
             damage_text: header.damage().map(|d| d.to_string()),
             header_length: header.len(),
             commitment: hex(header.commitment()),
@@ -183,9 +188,4 @@ fn name(suite: Suite) -> &'static str {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-fn json(value: &impl Serialize) -> String {
-    let text = serde_json::to_string_pretty(value).expect("numbers and strings");
-    visible_json(&text) + "\n"
 }

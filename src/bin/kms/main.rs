@@ -18,9 +18,9 @@ mod progress;
 mod purposes;
 mod rewrap;
 mod seal;
+mod stale;
 mod terminal;
 mod text;
-mod tree;
 
 use args::{Args, Command};
 use failure::Failure;
@@ -39,6 +39,7 @@ fn run() -> Result<ExitCode, Failure> {
         Command::Seal(args) => seal::run(&args),
         Command::Open(args) => open::run(&args),
         Command::Rewrap(args) => rewrap::run(&args),
+        Command::Stale(args) => stale::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Keyring(args) => keyring::run(args),
         Command::Purposes(args) => purposes::run(&args),

@@ -3,8 +3,8 @@ use crate::{
     args::Files,
     failure::{Failure, Tally, say},
     text::visible_path,
-    tree::files_below,
 };
+use libkms::fleet::{SUFFIX, files_below};
 use std::{
     collections::HashSet,
     ffi::{OsStr, OsString},
@@ -51,7 +51,11 @@ pub(crate) fn jobs(files: &Files, outputs: Outputs) -> Result<Vec<Job>, Failure>
         jobs.extend(sources(&files.files)?.into_iter().map(job));
     }
     for directory in &files.recursive {
-        for (path, read) in files_below(directory) {
+        for found in files_below(directory) {
+            let (path, read) = match found {
+                Ok(path) => (path, Ok(())),
+                Err(failed) => (failed.path, Err(failed.error)),
+            };
             let is_sealed = path.as_os_str().as_encoded_bytes().ends_with(SUFFIX.as_bytes());
             if read.is_ok() && is_sealed == (outputs == Outputs::Sealed) {
                 if is_sealed {
@@ -64,7 +68,7 @@ pub(crate) fn jobs(files: &Files, outputs: Outputs) -> Result<Vec<Job>, Failure>
             let from = Source::File(path);
             let to = match read {
                 Ok(()) => place.target(&from, Some(&below), outputs),
-                Err(e) => Err(Failure::io("cannot read", &e)),
+                Err(e) => Err(e.into()),
             };
             jobs.push(Job { from, to });
         }
@@ -118,9 +122,6 @@ impl Source {
         }
     }
 }
-
-/// What sealed files are called.
-pub(crate) const SUFFIX: &str = ".kms";
 
 /// Where outputs go.
 enum Place {

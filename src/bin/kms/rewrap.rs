@@ -4,52 +4,93 @@ use crate::{
     context,
     failure::{Failure, Tally},
     keks::{self, Missing},
-    plan::SUFFIX,
-    text::visible_path,
-    tree::files_below,
+    progress,
+    text::{json, visible, visible_path},
 };
-use libkms::{Header, Scope};
+use libkms::{
+    Header,
+    fleet::{Event, Failed, Report, Rewrap, sealed_below},
+};
+use serde::Serialize;
 use std::{
-    fs::File,
+    collections::BTreeMap,
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
 };
 
 pub(crate) fn run(args: &RewrapArgs) -> Result<ExitCode, Failure> {
     let named = keks::scope(&args.keys, Missing::Fail)?;
-    let (mut tally, mut rewrapped, mut current, mut failed) = (Tally::default(), 0, 0, 0);
-    for (path, read) in selected(args) {
-        match read.and_then(|()| rewrap(&named, args, &path)) {
-            Ok(true) => rewrapped += 1,
-            Ok(false) => current += 1,
-            Err(failure) => {
-                tally.add(&failure, &visible_path(&path));
-                failed += 1;
-            }
-        }
+    let choose = |header: &Header| context::choose(args.stored_context, named.context(), header);
+    let mut rewrap = Rewrap::new(named.kms()).context_by(choose);
+    if let Some(jobs) = args.jobs {
+        rewrap = rewrap.workers(jobs);
     }
-    let report = format!("{rewrapped} rewrapped, {current} current, {failed} failed\n");
-    let written = io::stdout().write_all(report.as_bytes());
+    let (mut tally, bar) = (Tally::default(), progress::files(false, selected(args)));
+    let report = rewrap.run(selected(args), |event| {
+        bar.inc(1);
+        if let Event::Failed(failed) = event {
+            bar.suspend(|| tally.add(&failed.error.clone().into(), &visible_path(&failed.path)));
+        }
+    })?;
+    bar.finish_and_clear();
+    let text = if args.json { json(&Told::of(&report)) } else { text(&report) };
+    let written = io::stdout().write_all(text.as_bytes());
     written.map_err(|e| Failure::io("cannot write standard output", &e))?;
     Ok(tally.code())
 }
 
 /// The files named, and those below directories that are called like sealed ones.
-fn selected(args: &RewrapArgs) -> Vec<(PathBuf, Result<(), Failure>)> {
-    let mut all: Vec<_> = args.files.iter().map(|f| (f.clone(), Ok(()))).collect();
-    for directory in &args.recursive {
-        let is_sealed = |path: &Path| path.as_os_str().as_encoded_bytes().ends_with(SUFFIX.as_bytes());
-        let below =
-            files_below(directory).into_iter().filter(|(path, read)| read.is_err() || is_sealed(path));
-        all.extend(below.map(|(path, read)| (path, read.map_err(|e| Failure::io("cannot read", &e)))));
-    }
-    all
+fn selected(args: &RewrapArgs) -> impl Iterator<Item = Result<PathBuf, Failed>> + Send + use<> {
+    let (files, directories) = (args.files.clone(), args.recursive.clone());
+    files.into_iter().map(Ok).chain(directories.into_iter().flat_map(sealed_below))
 }
 
-fn rewrap(named: &Scope, args: &RewrapArgs, path: &Path) -> Result<bool, Failure> {
-    let file = File::open(path).map_err(|e| Failure::io("cannot read", &e))?;
-    let header = Header::read(file)?;
-    let context = context::choose(args.stored_context, named.context(), &header)?;
-    Ok(named.kms().scope(context).rewrap_file(path)?)
+fn text(report: &Report) -> String {
+    let Report { rewrapped, current, failures, before, after, .. } = report;
+    let mut text = format!("{rewrapped} rewrapped, {current} current, {} failed\n", failures.len());
+    let keys: BTreeMap<_, _> = before.iter().chain(after).collect();
+    for key in keys.keys() {
+        let count = |of: &BTreeMap<String, u64>| of.get(*key).copied().unwrap_or(0);
+        text += &format!("{}: {} before, {} after\n", visible(key), count(before), count(after));
+    }
+    text
+}
+
+/// The members are told in the help: their names stay.
+#[derive(Serialize)]
+struct Told<'a> {
+    rewrapped: u64,
+    current: u64,
+    failed: usize,
+    before: &'a BTreeMap<String, u64>,
+    after: &'a BTreeMap<String, u64>,
+    failures: Vec<FailureTold>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct FailureTold {
+    file: String,
+    error: String,
+    exit_code: u8,
+}
+
+impl<'a> Told<'a> {
+    fn of(report: &'a Report) -> Self {
+        Self {
+            rewrapped: report.rewrapped,
+            current: report.current,
+            failed: report.failures.len(),
+            before: &report.before,
+            after: &report.after,
+            failures: report.failures.iter().map(FailureTold::of).collect(),
+        }
+    }
+}
+
+impl FailureTold {
+    pub(crate) fn of(failed: &Failed) -> Self {
+        let (exit_code, error) = Failure::from(failed.error.clone()).into_parts();
+        Self { file: failed.path.to_string_lossy().into_owned(), error, exit_code }
+    }
 }

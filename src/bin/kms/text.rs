@@ -1,4 +1,5 @@
 //! Text from elsewhere, for a terminal and for a shell.
+use serde::Serialize;
 use std::{fmt::Write, path::Path};
 
 /// Text that a terminal shows and does not obey: what is not printable is escaped, and so
@@ -41,6 +42,11 @@ pub(crate) fn shell_word(text: &str) -> String {
         }
     }
     word + "'"
+}
+
+/// A value as JSON, likewise: a document of its own.
+pub(crate) fn json(value: &impl Serialize) -> String {
+    visible_json(&serde_json::to_string_pretty(value).expect("numbers and strings")) + "\n"
 }
 
 /// JSON likewise: what is not printable stands only inside of its strings.
