@@ -686,8 +686,11 @@ fn references_that_do_not_open() {
     home.fails(5, "open a.kms --header H --kek local:elsewhere#x --context t=1");
     home.fails(5, "seal ring -o b --header H --kek local:elsewhere#x --context t=1");
     home.fails(3, "open a.kms --header H --kek local:elsewhere#k --context t=1");
-    let ran = home.fails(4, "rewrap a.kms --kek local:ring#k --context t=1");
-    assert!(ran.err.contains("header is kept elsewhere"), "{}", ran.err);
+    let ran = home.done("rewrap a.kms --kek local:ring#k --context t=1");
+    assert_eq!(
+        ran.text(),
+        "0 rewrapped, 0 current, 0 failed\n1 sealed with --header, which is what to rewrap\n"
+    );
     // Other keys for all of them: the header is enough.
     home.done("rewrap H --kek local:elsewhere#x --opens-with local:ring#k --context t=1");
     assert!(home.read("a.kms") == good.1 && home.read("H") != good.0);
@@ -797,7 +800,7 @@ fn a_tear_is_told_and_the_next_rewrap_heals_it() {
         let ran = home.done(&format!("open a.kms -o - {KEK}"));
         assert!(ran.out == text && ran.err.contains("warning") && ran.err.contains(word), "{}", ran.err);
         let report = home.done(&format!("rewrap a.kms {KEK}"));
-        assert_eq!(report.text(), "1 rewrapped, 0 current, 0 failed\n");
+        assert!(report.text().starts_with("1 rewrapped, 0 current, 0 failed\n"));
         let about = home.inspect("a.kms");
         assert_eq!(
             (&about["damage"], &about["recipients"][0]["key_id"]),
@@ -806,7 +809,8 @@ fn a_tear_is_told_and_the_next_rewrap_heals_it() {
         // AES-KWP has one wrap for one key: it is the file that was.
         assert!(home.read("a.kms") == new);
         assert_eq!(home.done(&format!("open a.kms -o - {KEK}")).err, "");
-        assert_eq!(home.done(&format!("rewrap a.kms {KEK}")).text(), "0 rewrapped, 1 current, 0 failed\n");
+        let again = home.done(&format!("rewrap a.kms {KEK}"));
+        assert!(again.text().starts_with("0 rewrapped, 1 current, 0 failed\n"));
     }
     // Nothing that holds is nothing to mend with.
     let mut lost = new.clone();

@@ -158,7 +158,7 @@ fn a_purpose_is_narrowed_and_not_left() {
 #[test]
 fn a_purpose_rewraps() {
     let home = home("rewraps");
-    let report = |line: &str| done(&home, line).text().to_owned();
+    let report = |line: &str| done(&home, line).text().lines().next().unwrap().to_owned() + "\n";
     // Sealed before there was a keyring for volumes, under what opens.
     done(&home, "seal a --copies 2 --kek local:ring#orders --context purpose=volume");
     done(&home, "seal b --copies 1 --kek local:ring#orders --context purpose=volume --context disk=1");

@@ -9,16 +9,19 @@ use std::{
 
 /// What the names of sealed files end in.
 pub const SUFFIX: &str = ".kms";
+/// And those of headers that are kept in a directory.
+const HEADER: &str = ".kmsh";
 
 /// Every regular file below `directory`, in order of the names; and every directory that could
 /// not be read. Symbolic links are not followed.
 pub fn files_below(directory: impl Into<PathBuf>) -> Files {
-    Files { start: Some(directory.into()), levels: Vec::new(), only: "" }
+    Files { start: Some(directory.into()), levels: Vec::new(), only: &[""] }
 }
 
-/// Of those the ones whose names end in [`SUFFIX`].
+/// Of those the ones whose names end in [`SUFFIX`], or in `.kmsh`, as those of a
+/// [`HeaderDirectory`](crate::HeaderDirectory) do.
 pub fn sealed_below(directory: impl Into<PathBuf>) -> Files {
-    Files { only: SUFFIX, ..files_below(directory) }
+    Files { only: &[SUFFIX, HEADER], ..files_below(directory) }
 }
 
 /// What [`files_below`] and [`sealed_below`] find. In memory are the names in the directories
@@ -29,7 +32,7 @@ pub struct Files {
     start: Option<PathBuf>,
     levels: Vec<Level>,
     /// What names of files must end in.
-    only: &'static str,
+    only: &'static [&'static str],
 }
 
 #[derive(Debug)]
@@ -79,7 +82,7 @@ impl Iterator for Files {
     }
 }
 
-fn entries(directory: &Path, only: &str) -> io::Result<Vec<(OsString, Kind)>> {
+fn entries(directory: &Path, only: &[&str]) -> io::Result<Vec<(OsString, Kind)>> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
@@ -98,6 +101,6 @@ fn entries(directory: &Path, only: &str) -> io::Result<Vec<(OsString, Kind)>> {
     Ok(entries)
 }
 
-fn ends_in(name: &OsStr, suffix: &str) -> bool {
-    name.as_encoded_bytes().ends_with(suffix.as_bytes())
+fn ends_in(name: &OsStr, suffixes: &[&str]) -> bool {
+    suffixes.iter().any(|suffix| name.as_encoded_bytes().ends_with(suffix.as_bytes()))
 }

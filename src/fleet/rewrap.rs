@@ -43,6 +43,8 @@ pub enum Event<'a> {
     Rewrapped(&'a Path),
     /// Nothing was to do.
     Current(&'a Path),
+    /// A reference record: its header is kept elsewhere, and that is to be rewrapped.
+    Reference(&'a Path),
     /// It is as it was; or still opens as before, if writing it failed half-way.
     Failed(&'a Failed),
 }
@@ -55,6 +57,8 @@ pub struct Report {
     pub rewrapped: u64,
     /// Files for which nothing was to do.
     pub current: u64,
+    /// Reference records: what they depend on is their header, kept elsewhere.
+    pub references: u64,
     /// The others, and directories that could not be read, in order of their paths.
     pub failures: Vec<Failed>,
     /// How many files named which key, `SCHEME:KEY_ID`, before; those that failed as well, if
@@ -132,17 +136,23 @@ impl<'a> Rewrap<'a> {
     }
 
     fn rewrap(&self, path: &Path, verified: &Verified) -> Done {
+        let nothing = |outcome| Done { before: Names::new(), after: Names::new(), outcome };
         let header = match look(path) {
-            Ok(header) => header,
-            Err(e) => return Done { before: Names::new(), after: Names::new(), outcome: Err(e) },
+            Ok(Some(header)) => header,
+            Ok(None) => return nothing(Ok(Outcome::Reference)),
+            Err(e) => return nothing(Err(e)),
         };
         let before = names(&header);
         match self.change(path, &header, verified) {
-            Ok(Change { before, after: Some(after) }) => Done { before, after, outcome: Ok(true) },
-            Ok(Change { before, after: None }) => Done { after: before.clone(), before, outcome: Ok(false) },
+            Ok(Change { before, after: Some(after) }) => {
+                Done { before, after, outcome: Ok(Outcome::Rewrapped) }
+            }
+            Ok(Change { before, after: None }) => {
+                Done { after: before.clone(), before, outcome: Ok(Outcome::Current) }
+            }
             Err(e) => {
                 // It may have failed half-way.
-                let after = look(path).map_or_else(|_| before.clone(), |header| names(&header));
+                let after = look(path).ok().flatten().map_or_else(|| before.clone(), |header| names(&header));
                 Done { before, after, outcome: Err(e) }
             }
         }
@@ -180,8 +190,13 @@ struct Change {
 struct Done {
     before: Names,
     after: Names,
-    /// Whether it changed.
-    outcome: Result<bool>,
+    outcome: Result<Outcome>,
+}
+
+enum Outcome {
+    Rewrapped,
+    Current,
+    Reference,
 }
 
 impl Report {
@@ -193,13 +208,17 @@ impl Report {
         count(&mut self.before, done.before);
         count(&mut self.after, done.after);
         match done.outcome {
-            Ok(true) => {
+            Ok(Outcome::Rewrapped) => {
                 self.rewrapped += 1;
                 tell(Event::Rewrapped(&path));
             }
-            Ok(false) => {
+            Ok(Outcome::Current) => {
                 self.current += 1;
                 tell(Event::Current(&path));
+            }
+            Ok(Outcome::Reference) => {
+                self.references += 1;
+                tell(Event::Reference(&path));
             }
             Err(e) => self.fail(Failed::new(path, e), tell),
         }

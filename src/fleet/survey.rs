@@ -55,6 +55,8 @@ pub struct Listing {
     pub files: u64,
     /// Those that were looked for.
     pub found: u64,
+    /// Reference records: what they depend on is their header, kept elsewhere.
+    pub references: u64,
     /// How many files name which key, `SCHEME:KEY_ID`, whether looked for or not.
     pub keys: Counts,
     /// Files whose header could not be read, and directories, in order of their paths.
@@ -113,9 +115,10 @@ impl<'a> Survey<'a> {
         Ok(listing)
     }
 
-    fn look(&self, file: Result<PathBuf, Failed>) -> Result<(PathBuf, Looked), Failed> {
+    fn look(&self, file: Result<PathBuf, Failed>) -> Result<(PathBuf, Option<Looked>), Failed> {
         let path = file?;
-        let looked = catch_unwind(AssertUnwindSafe(|| look(&path).map(|header| self.weigh(&header))));
+        let looked =
+            catch_unwind(AssertUnwindSafe(|| look(&path).map(|header| header.map(|h| self.weigh(&h)))));
         match looked.unwrap_or_else(|_| Err(panicked())) {
             Ok(looked) => Ok((path, looked)),
             Err(e) => Err(Failed::new(path, e)),
@@ -143,9 +146,13 @@ struct Looked {
 }
 
 impl Listing {
-    fn add(&mut self, looked: Result<(PathBuf, Looked), Failed>, tell: &mut impl FnMut(&Found)) {
+    fn add(&mut self, looked: Result<(PathBuf, Option<Looked>), Failed>, tell: &mut impl FnMut(&Found)) {
         let (path, Looked { names, damage, freshness, is_found }) = match looked {
-            Ok(looked) => looked,
+            Ok((path, Some(looked))) => (path, looked),
+            Ok((_, None)) => {
+                self.references += 1;
+                return;
+            }
             Err(failed) => return self.failures.push(failed),
         };
         self.files += 1;

@@ -47,8 +47,11 @@ fn selected(args: &RewrapArgs) -> impl Iterator<Item = Result<PathBuf, Failed>> 
 }
 
 fn text(report: &Report) -> String {
-    let Report { rewrapped, current, failures, before, after, .. } = report;
+    let Report { rewrapped, current, references, failures, before, after, .. } = report;
     let mut text = format!("{rewrapped} rewrapped, {current} current, {} failed\n", failures.len());
+    if *references > 0 {
+        text += &format!("{references} sealed with --header, which is what to rewrap\n");
+    }
     let keys: BTreeMap<_, _> = before.iter().chain(after).collect();
     for key in keys.keys() {
         let count = |of: &BTreeMap<String, u64>| of.get(*key).copied().unwrap_or(0);
@@ -62,6 +65,7 @@ fn text(report: &Report) -> String {
 struct Told<'a> {
     rewrapped: u64,
     current: u64,
+    references: u64,
     failed: usize,
     before: &'a BTreeMap<String, u64>,
     after: &'a BTreeMap<String, u64>,
@@ -80,6 +84,7 @@ impl<'a> Told<'a> {
         Self {
             rewrapped: report.rewrapped,
             current: report.current,
+            references: report.references,
             failed: report.failures.len(),
             before: &report.before,
             after: &report.after,

@@ -59,6 +59,9 @@ fn selected(args: &StaleArgs) -> impl Iterator<Item = Result<PathBuf, Failed>> +
 fn tell(listing: &Listing, found: &str) {
     let failed = listing.failures.len();
     say(&format!("{} looked at, {} {found}, {failed} failed", files(listing.files), listing.found));
+    if listing.references > 0 {
+        say(&format!("{} sealed with --header: look at that", listing.references));
+    }
     for (key, n) in &listing.keys {
         say(&format!("{}: {}", visible(key), files(*n)));
     }
@@ -107,8 +110,9 @@ impl Output {
         if self.json {
             let failures: Vec<_> = listing.failures.iter().map(FailureTold::of).collect();
             let end = if self.any { "\n  ]" } else { "]" };
-            let Listing { files, found, keys, .. } = listing;
-            let rest = End { files: *files, found: *found, failed: failures.len(), keys, failures };
+            let Listing { files, found, references, keys, .. } = listing;
+            let (files, found, references) = (*files, *found, *references);
+            let rest = End { files, found, references, failed: failures.len(), keys, failures };
             write!(self.to, "{end},\n  {}\n", &line(&rest)[1..])?;
         }
         self.to.flush()
@@ -132,6 +136,7 @@ struct FoundTold<'a> {
 struct End<'a> {
     files: u64,
     found: u64,
+    references: u64,
     failed: usize,
     keys: &'a BTreeMap<String, u64>,
     failures: Vec<FailureTold>,

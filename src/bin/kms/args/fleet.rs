@@ -20,6 +20,7 @@ use std::path::PathBuf;
 ///
 ///   rewrapped  files whose header changed
 ///   current    files that needed nothing
+///   references files sealed with --header: it is what is to be rewrapped
 ///   failed     files that are as they were, and directories that could not be read
 ///   before     object: how many files named which key, SCHEME:KEY_ID
 ///   after      object: how many files name it now, those that failed as well
@@ -30,8 +31,8 @@ pub(crate) struct RewrapArgs {
     /// Sealed files; of those sealed with --header, the header alone
     #[arg(value_name = "FILE", required_unless_present = "recursive")]
     pub(crate) files: Vec<PathBuf>,
-    /// Every regular file below DIR that ends in .kms; symbolic links are not followed, and
-    /// files that are called otherwise must be named
+    /// Every regular file below DIR that ends in .kms, and headers kept there that end in
+    /// .kmsh; symbolic links are not followed, and files that are called otherwise must be named
     #[arg(short, long, value_name = "DIR")]
     pub(crate) recursive: Vec<PathBuf>,
     #[command(flatten)]
@@ -70,13 +71,14 @@ pub(crate) struct RewrapArgs {
 ///             damage (null, "first_lost", "second_lost" or "differ")
 ///   files     whose header could be read
 ///   found     how many are listed
+///   references  files sealed with --header: it is what is to be looked at
 ///   failed    files that are no envelopes or cannot be read, and directories
 ///   keys      object: how many files name which key, listed or not
 ///   failures  array of file, error, exit_code, in order
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment, after_long_help = EXIT_CODES)]
 pub(crate) struct StaleArgs {
-    /// Sealed files, and directories: of these every regular file below that ends in .kms;
+    /// Sealed files, and directories: of these every regular file below that ends in .kms or .kmsh;
     /// symbolic links are not followed, and files that are called otherwise must be named
     #[arg(value_name = "PATH", required_unless_present = "recursive")]
     pub(crate) paths: Vec<PathBuf>,
