@@ -48,9 +48,14 @@ impl Keks {
         freshness(copy, self.wrapping().map(|kek| (kek.scheme(), kek.current_key())))
     }
 
-    /// The same, of a copy by which a KEK of this role opened.
-    pub(super) fn is_current(&self, copy: &HeaderCopy, role: Role) -> bool {
-        self.freshness(copy) == Freshness::Current && self.is_sure(copy, role)
+    /// The same, waiting for backends that must be asked.
+    pub(super) async fn copy_freshness_told(&self, copy: &HeaderCopy) -> Freshness {
+        freshness(copy, self.current_told().await.into_iter())
+    }
+
+    /// Whether a copy by which a KEK of this role opened is as a new one would be.
+    pub(super) async fn is_current(&self, copy: &HeaderCopy, role: Role) -> bool {
+        self.copy_freshness_told(copy).await == Freshness::Current && self.is_sure(copy, role)
     }
 
     /// Whether the names in this copy say what they seem to. `role`: of the KEK that opened.
@@ -69,10 +74,7 @@ impl Keks {
 
     /// The same of every copy of a header, waiting for backends that must be asked.
     pub(crate) async fn freshness_told(&self, header: &Header) -> Freshness {
-        let mut current = Vec::new();
-        for kek in self.wrapping() {
-            current.push((kek.scheme(), kek.current_key_told().await));
-        }
+        let current = self.current_told().await;
         let of = |copy| match freshness(copy, current.iter().cloned()) {
             Freshness::Current if self.is_ambiguous(copy) => Freshness::Unknown,
             told => told,
@@ -80,6 +82,14 @@ impl Keks {
         let all: Vec<_> = header.tries().iter().map(of).collect();
         let worst = [Freshness::Stale, Freshness::Unknown].into_iter().find(|f| all.contains(f));
         worst.unwrap_or(Freshness::Current)
+    }
+
+    async fn current_told(&self) -> Vec<(&str, Option<KeyId>)> {
+        let mut current = Vec::new();
+        for kek in self.wrapping() {
+            current.push((kek.scheme(), kek.current_key_told().await));
+        }
+        current
     }
 
     /// How often a KEK that wraps has named another key than before. Those are asked that

@@ -46,7 +46,8 @@ impl Rewrapper {
         check_fork()?;
         let id = (header.tried_bytes(), context.clone());
         let known = self.done().get(&id).cloned();
-        if let Some(known) = known.filter(|done| self.keks.freshness(done.copy(header)) == Freshness::Current)
+        if let Some(known) = known
+            && self.keks.copy_freshness_told(known.copy(header)).await == Freshness::Current
         {
             return Ok(known.0);
         }
@@ -63,7 +64,7 @@ impl Rewrapper {
     ) -> Result<Option<(HeaderCopy, DerivedKeys)>> {
         check_fork()?;
         let Unwrapped { dek, keys, copy, by, .. } = self.keks.unwrap(header, context).await?;
-        if header.damage().is_none() && self.keks.is_current(copy, by) {
+        if header.damage().is_none() && self.keks.is_current(copy, by).await {
             return Ok(None);
         }
         let recipients = self.keks.wrap(&dek, context).await?;
@@ -81,7 +82,7 @@ impl Rewrapper {
     ) -> Result<bool> {
         check_fork()?;
         let Unwrapped { copy, by: role, .. } = self.keks.unwrap(header, context).await?;
-        Ok(header.damage().is_none() && self.keks.is_current(copy, role))
+        Ok(header.damage().is_none() && self.keks.is_current(copy, role).await)
     }
 
     fn done(&self) -> MutexGuard<'_, Done> {
