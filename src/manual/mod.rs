@@ -1,4 +1,5 @@
-//! The manual: what libkms promises, where it ends, and what this field got wrong before.
+//! The manual: what libkms promises, where it ends, how keys live, and what this field got
+//! wrong before.
 
 pub mod threat_model {
     #![doc = include_str!("threat_model.md")]
@@ -14,6 +15,18 @@ pub mod configuration {
     #![doc = "```toml"]
     #![doc = include_str!("../../examples/cluster.toml")]
     #![doc = "```"]
+}
+
+pub mod rotation {
+    #![doc = include_str!("rotation.md")]
+}
+
+pub mod revocation {
+    #![doc = include_str!("revocation.md")]
+}
+
+pub mod shredding {
+    #![doc = include_str!("shredding.md")]
 }
 
 pub mod format {
