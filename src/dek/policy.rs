@@ -42,7 +42,9 @@ impl DekPolicy {
         self
     }
 
-    /// At most this long. An opened DEK is remembered as long.
+    /// At most this long. An opened DEK is remembered as long: what was disabled or destroyed
+    /// meanwhile opens until then. With zero none is remembered, and every message has a DEK of
+    /// its own.
     #[must_use]
     pub fn for_time(mut self, time: Duration) -> Self {
         self.time = time;
@@ -123,7 +125,7 @@ impl Default for WrapPolicy {
     }
 }
 
-/// What a KMS that fails may cost.
+/// What a KMS that fails may cost. One that did not answer is asked after the others for 30 s.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutagePolicy {
     pub(crate) call_timeout: Duration,

@@ -36,13 +36,14 @@ impl Builder {
         }
     }
 
-    /// A KEK that wraps every new DEK, and opens. The first one also makes them.
+    /// A KEK that wraps every new DEK, and opens: at most 16. The first one also makes them.
     pub fn kek(mut self, kek: impl KmsBackend) -> Self {
         self.keks.push((Arc::new(kek), Role::Wraps));
         self
     }
 
-    /// A KEK that only opens: last year's, another region's.
+    /// A KEK that only opens: last year's, another region's. One whose key is called as that of
+    /// a KEK that wraps is told apart by what it opens, not by its name.
     pub fn opens_with(mut self, kek: impl KmsBackend) -> Self {
         self.keks.push((Arc::new(kek), Role::Opens));
         self

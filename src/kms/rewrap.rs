@@ -16,8 +16,9 @@ impl Scope {
     /// every byte, and so do suite, copies, stored context and the name of the DEK; a lost
     /// or damaged header copy is mended. `None` if nothing was to do.
     ///
-    /// What it does not do: take away what was possible before. An old copy of the header
-    /// still opens under the KEKs that it names.
+    /// What it does not do: take away what was possible before. The DEK stays the same, and an
+    /// old copy of the header still opens under the KEKs that it names: see the manual's page on
+    /// [revocation](crate::manual::revocation).
     ///
     /// # Errors
     /// As [`open`](Self::open), but that the payload is not looked at; Misuse if every KEK

@@ -21,7 +21,8 @@ use std::{
 /// Writers wait for each other; readers are never in the way. Keyrings that are open, in
 /// this process and in others, see a change the next time they wrap or unwrap.
 ///
-/// What was destroyed may still lie on the disk where the old file was, and in backups.
+/// What was destroyed may still lie on the disk where the old file was, and in backups. When to
+/// do what is a page of the manual, [rotation](crate::manual::rotation).
 ///
 /// Of a file with a passphrase (feature `passphrase`) what needs no key is done without it:
 /// to look at it, to disable, enable and destroy. One that was given is always checked.

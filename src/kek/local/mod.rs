@@ -46,9 +46,10 @@ use version::KeyVersion;
 ///
 /// The primary version wraps; every enabled one opens. When the file was changed, by
 /// [`KeyringFile`] in this process or in another, that holds from the next wrap and unwrap
-/// on; while the new one cannot be read, what was read before does. Whoever can read the
-/// file can open everything, unless it has a passphrase (feature `passphrase`): it is refused
-/// when others can.
+/// on; while the new one cannot be read, what was read before does. A file that is gone is one
+/// that cannot be read: to delete it stops no keyring that is open. Whoever can read the file can
+/// open everything, unless it has a passphrase (feature `passphrase`): it is refused when others
+/// can.
 ///
 /// A file and the passphrase that was given go together, now and whenever it is read again.
 /// When the passphrase was changed, taken off or put on meanwhile, no key of that file is
