@@ -34,12 +34,18 @@
 //!   keeps it once, in a [`HeaderStore`].
 //! - Methods that may wait for a KMS are futures of no particular runtime; [`Wait::wait`]
 //!   serves programs without async. Nothing in the default build needs tokio.
-//! - After a change of keys [`fleet`] finds what still depends on the old ones, and rewraps it.
-//! - A KEK is a [`kek::KmsBackend`]: from a URI by [`kek::from_uri`], or your own.
+//! - A KEK is a [`kek::KmsBackend`]: from a URI by [`kek::from_uri`], or your own. With several
+//!   in one [`Builder`] each wraps, and any one opens: [`WrapPolicy`], [`OutagePolicy`].
+//! - Keys change: [`Opened::freshness`] and [`Kms::freshness`] tell what is wrapped otherwise than
+//!   a new DEK would be, and [`Scope::rewrap`] puts it right without touching the payload;
+//!   [`fleet`] does both for trees of files. How a key lives is a page of the manual:
+//!   [rotation](manual::rotation).
 //! - [`Error::kind`] says what to do about a failure.
 //!
 //! The [`manual`] has the [threat model](manual::threat_model), the
-//! [limits](manual::limits), the [format](manual::format) and a
+//! [limits](manual::limits), the life of keys ([rotation](manual::rotation),
+//! [revocation](manual::revocation), [shredding](manual::shredding)), the
+//! [format](manual::format) and a
 //! [review of what this field got wrong](manual::failures), with the test that covers each.
 //!
 //! # Features
