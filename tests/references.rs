@@ -702,6 +702,27 @@ fn what_lies_in_the_directory_besides_is_left_alone() {
     assert_eq!(kind(HeaderDirectory::open(folder.join("none"))), ErrorKind::Io);
 }
 
+/// Root rewraps what a service reads.
+#[cfg(unix)]
+#[test]
+fn a_header_that_is_replaced_stays_its_owners() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    let folder = Folder::new("references-owner");
+    let file = HeaderFile::at(folder.join("H"));
+    assert!(file.insert(b"old").unwrap());
+    let mut owner = (fs::metadata(file.path()).unwrap().uid(), fs::metadata(file.path()).unwrap().gid());
+    if chown(file.path(), Some(4242), Some(4243)).is_ok() {
+        owner = (4242, 4243);
+    }
+    // Wider than the umask has new files, and narrower.
+    for (mode, old, new) in [(0o666, b"old", b"new"), (0o600, b"new", b"old")] {
+        fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
+        assert!(file.replace(old, new).unwrap());
+        let about = fs::metadata(file.path()).unwrap();
+        assert_eq!((about.uid(), about.gid(), about.mode() & 0o777), (owner.0, owner.1, mode));
+    }
+}
+
 const KILLED: &str = "LIBKMS_WRITES_HEADERS_TO";
 
 /// The process that [`a_writer_that_is_killed_leaves_whole_headers`] kills.

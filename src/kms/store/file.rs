@@ -54,7 +54,7 @@ impl HeaderFile {
     /// # Errors
     /// Io; Limit if the header is longer than any.
     pub fn insert(&self, header: &[u8]) -> Result<bool> {
-        match self.write(&self.path, header)?.commit(false) {
+        match self.write(&self.path, header, false)?.commit(false) {
             Ok(()) => Ok(true),
             Err(e) if io_kind(&e) == Some(io::ErrorKind::AlreadyExists) => {
                 // Whoever made it may not have come so far.
@@ -66,7 +66,8 @@ impl HeaderFile {
     }
 
     /// Puts `new` in the place of `old`, synced; `false` if the file holds anything else, or
-    /// is not there. Others who replace wait. Blocks.
+    /// is not there. Others who replace wait. The new file has the mode of the old one, and its
+    /// owner and group where this process may set them. Blocks.
     ///
     /// # Errors
     /// As [`insert`](Self::insert) and [`read`](Self::read).
@@ -79,7 +80,9 @@ impl HeaderFile {
         if read_from(&mut locked, &path)? != old {
             return Ok(false);
         }
-        self.write(&path, new)?.commit(true)?;
+        let file = self.write(&path, new, true)?;
+        file.take_over(&locked)?;
+        file.commit(true)?;
         Ok(true)
     }
 
@@ -89,11 +92,11 @@ impl HeaderFile {
         sync_directory_of(&self.path).map_err(what)
     }
 
-    fn write(&self, path: &Path, header: &[u8]) -> Result<NewFile> {
+    fn write(&self, path: &Path, header: &[u8], private: bool) -> Result<NewFile> {
         if header.len() as u64 > MOST {
             return Err(Error::limit("a header and its mac have at most 65536 bytes"));
         }
-        let mut file = NewFile::create(path, false)?;
+        let mut file = NewFile::create(path, private)?;
         file.write_all(header)?;
         Ok(file)
     }
