@@ -619,6 +619,33 @@ fn the_header_comes_first_and_stays() {
     assert!(!home.path("b").exists());
 }
 
+/// Not even --force makes a record, or a plaintext, of what all records need.
+#[test]
+fn no_output_takes_the_place_of_the_header() {
+    let home = Home::with_ring("references-spared");
+    home.write("a", b"text");
+    fs::create_dir(home.path("tree")).unwrap();
+    home.write("tree/H", b"text");
+    home.done(&format!("seal a {HEADER}"));
+    home.done("seal a -o b.kms --header tree/H.kms --kek local:ring#k");
+    let kept = (home.read("H"), home.read("tree/H.kms"));
+    symlink("H", home.path("link")).unwrap();
+    for line in [
+        format!("seal a -o H --force {HEADER}"),
+        format!("seal a -o ./link --force {HEADER}"),
+        format!("open a.kms -o H --force {HEADER}"),
+        format!("open a.kms -o H {HEADER}"),
+        format!("open a.kms -o H --range 0..2 --force {HEADER}"),
+        "seal -r tree --force --header tree/H.kms --kek local:ring#k".into(),
+        "seal tree/H -o tree --force --header tree/H.kms --kek local:ring#k".into(),
+    ] {
+        let ran = home.fails(2, &line);
+        assert!(ran.err.contains("would take the place of the header"), "{line}: {}", ran.err);
+        assert!((home.read("H"), home.read("tree/H.kms")) == kept, "{line}");
+    }
+    home.done(&format!("open a.kms --verify {HEADER}"));
+}
+
 #[test]
 fn references_that_do_not_open() {
     let home = Home::with_ring("references-not");

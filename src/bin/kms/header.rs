@@ -1,7 +1,8 @@
 //! Headers that are kept in a file of their own, for `--header`.
-use crate::{context, failure::Failure, text::visible_path};
+use crate::{context, failure::Failure, plan::Target, text::visible_path};
 use libkms::{Error, ErrorKind, Header, HeaderFile, Reference, ReferenceSealer, Scope, SealOptions, Suite};
 use std::{
+    fs,
     io::{Chain, Cursor, Read},
     path::Path,
 };
@@ -36,6 +37,20 @@ pub(crate) fn kept(path: &Path) -> Result<Vec<u8>, Failure> {
     let header = HeaderFile::at(path).read()?.ok_or_else(missing)?;
     Header::parse(&header).map_err(|e| Failure::from(e).about(&name))?;
     Ok(header)
+}
+
+/// Not even --force has an output take the place of the header: nothing under it would open.
+pub(crate) fn spare(header: &Path, to: &Target) -> Result<(), Failure> {
+    match to {
+        Target::File(path) | Target::Below(path) if is_same(path, header) => {
+            Err(Failure::usage("the output would take the place of the header"))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn is_same(a: &Path, b: &Path) -> bool {
+    matches!((fs::canonicalize(a), fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b)
 }
 
 /// The header of an input, whose payload comes next then: its own, or the one that was kept.

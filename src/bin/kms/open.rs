@@ -46,6 +46,7 @@ fn open(
     from: &Source,
     to: &Target,
 ) -> Result<(), Failure> {
+    args.header.as_deref().map_or(Ok(()), |header| header::spare(header, to))?;
     let mut input = Input::open(from)?.shown(from, to);
     if args.range.is_some() && !input.is_seekable() {
         return Err(Failure::usage("--range needs a file in which one can seek"));

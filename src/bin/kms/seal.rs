@@ -2,14 +2,14 @@
 use crate::{
     args::SealArgs,
     failure::Failure,
-    header::sealer,
+    header::{is_same, sealer, spare},
     input::Input,
     keks::{self, Missing},
     output::Output,
     plan::{Outputs, Source, Target, each, jobs},
 };
 use libkms::{Aad, Copies, DekPolicy, ReferenceSealer, Scope, SealOptions};
-use std::{fs, path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode};
 
 pub(crate) fn run(args: &SealArgs) -> Result<ExitCode, Failure> {
     let jobs = jobs(&args.files, Outputs::Sealed)?;
@@ -53,13 +53,10 @@ fn seal_reference(
     {
         return Err(Failure::usage("is the header: sealed under itself it would not open"));
     }
+    spare(header, to)?;
     let input = Input::open(from)?.shown(from, to);
     let mut output = Output::begin(from, to, args.files.force, input.about.as_ref())?;
     let aad = Aad::from(args.aad.as_deref().unwrap_or_default());
     sealer.seal_stream(aad, input.len, input.whole(), &mut output)?;
     output.finish()
-}
-
-fn is_same(a: &Path, b: &Path) -> bool {
-    matches!((fs::canonicalize(a), fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b)
 }
