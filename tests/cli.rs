@@ -3,11 +3,11 @@
 use libkms::{Aad, Copies, EncryptionContext, Kms, Scope, SealOptions, Wait, kek::Keyring};
 use std::{
     ffi::OsStr,
-    fs,
+    fs::{self, OpenOptions},
     io::{Read, Write},
     os::unix::{
         ffi::OsStrExt,
-        fs::{MetadataExt, PermissionsExt, symlink},
+        fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink},
         process::CommandExt,
     },
     path::{Path, PathBuf},
@@ -969,6 +969,14 @@ fn outputs() {
     home.done(&seal("fifo -o c.kms"));
     writer.join().unwrap();
     assert_eq!(home.done(&open("c.kms -o -")).out, b"text");
+    // Whoever put it where the plaintext usually goes is given nothing.
+    fs::rename(home.path("fifo"), home.path("c")).unwrap();
+    let reader = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(home.path("c")).unwrap();
+    for line in ["c.kms", "c.kms --force", "c.kms -o .", "c.kms -o . --force"] {
+        let ran = home.fails(1, &open(line));
+        assert!(ran.err.contains("c is not a regular file"), "{line}: {}", ran.err);
+    }
+    assert_eq!((&reader).read(&mut [0]).unwrap(), 0);
 }
 
 #[test]

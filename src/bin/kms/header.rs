@@ -42,7 +42,7 @@ pub(crate) fn kept(path: &Path) -> Result<Vec<u8>, Failure> {
 /// Not even --force has an output take the place of the header: nothing under it would open.
 pub(crate) fn spare(header: &Path, to: &Target) -> Result<(), Failure> {
     match to {
-        Target::File(path) | Target::Below(path) if is_same(path, header) => {
+        Target::Named(path) | Target::File(path) | Target::Below(path) if is_same(path, header) => {
             Err(Failure::usage("the output would take the place of the header"))
         }
         _ => Ok(()),

@@ -39,7 +39,14 @@ impl Output {
         let (to, name) = match target {
             Target::Stdout => (To::Stdout(io::stdout().lock()), "standard output".into()),
             Target::Nowhere => (To::Nowhere, String::new()),
-            Target::File(path) => (file(from, path, force, like)?, path.display().to_string()),
+            Target::Named(path) if is_special(path) => {
+                let cannot = |e| Failure::io(&format!("cannot write {}", path.display()), &e);
+                let there = OpenOptions::new().write(true).open(path).map_err(cannot)?;
+                (To::There(there), path.display().to_string())
+            }
+            Target::Named(path) | Target::File(path) => {
+                (file(from, path, force, like)?, path.display().to_string())
+            }
             Target::Below(path) => {
                 let cannot = |e| Failure::io(&format!("cannot write {}", path.display()), &e);
                 path.parent().map_or(Ok(()), fs::create_dir_all).map_err(cannot)?;
@@ -104,7 +111,8 @@ fn file(from: &Source, path: &Path, force: bool, like: Option<&Metadata>) -> Res
         Err(_) => new(path),
         Ok(about) if about.is_dir() => Err(cannot(io::ErrorKind::IsADirectory.into())),
         Ok(about) if !about.is_file() => {
-            Ok(To::There(OpenOptions::new().write(true).open(path).map_err(cannot)?))
+            let said = format!("{} is not a regular file: name it with -o if it is meant", path.display());
+            Err(Failure::failed(&said))
         }
         Ok(_) if !force => Err(Failure::failed(&format!("{} exists: --force overwrites it", path.display()))),
         Ok(_) => {
@@ -116,6 +124,10 @@ fn file(from: &Source, path: &Path, force: bool, like: Option<&Metadata>) -> Res
             new(&path)
         }
     }
+}
+
+fn is_special(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|about| !about.is_file() && !about.is_dir())
 }
 
 fn real(path: &Path) -> PathBuf {

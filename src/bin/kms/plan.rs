@@ -21,6 +21,9 @@ pub(crate) enum Source {
 #[derive(Clone)]
 pub(crate) enum Target {
     Stdout,
+    /// What -o names: a device or a fifo will do.
+    Named(PathBuf),
+    /// A usual name. Whoever put a fifo there would be given what is written.
     File(PathBuf),
     /// Of a tree that is rebuilt elsewhere: the directories above it are made.
     Below(PathBuf),
@@ -138,7 +141,7 @@ impl Place {
             Some(output) if is_dash(output) && !several => Ok(Self::Exactly(Target::Stdout)),
             Some(output) if output.is_dir() => Ok(Self::Directory(output.clone())),
             Some(_) if several => Err(Failure::usage("several inputs: -o must name an existing directory")),
-            Some(output) => Ok(Self::Exactly(Target::File(output.clone()))),
+            Some(output) => Ok(Self::Exactly(Target::Named(output.clone()))),
         }
     }
 
