@@ -294,6 +294,26 @@ fn every_mistake_is_told_with_file_line_and_key() {
             parse(text).unwrap_err()
         );
     }
+    // Who may be narrowed by any pair could be narrowed to another purpose.
+    let purpose = |(name, context): &(&str, &str)| {
+        format!("[purpose.{name}]\nkeks = ['mock:m']\ncontext = {{ {context} }}\n")
+    };
+    let all = |of: &[(&str, &str)]| of.iter().map(purpose).collect::<String>();
+    for (of, told) in [
+        (
+            &[("a", "x = '1'"), ("b", "x = '1', y = '2'")][..],
+            "6: purpose.b.context: holds every pair of purpose.a",
+        ),
+        (
+            &[("a", "x = '1', y = '2'"), ("b", "y = '2'")],
+            "3: purpose.a.context: holds every pair of purpose.b",
+        ),
+        (&[("a", "x = '1'"), ("b", "")], "3: purpose.a.context: holds every pair of purpose.b"),
+    ] {
+        let e = parse(&all(of)).unwrap_err().to_string();
+        assert!(e.starts_with(&format!("configuration:{told}'s")), "{e}");
+    }
+    parse(&all(&[("a", "x = '1', y = '1'"), ("b", "x = '1', y = '2'"), ("c", "x = '2'")])).unwrap();
     let many = format!(
         "[purpose.a]\nkeks = [{}]\ncontext = {{}}",
         (0..17).map(|n| format!("'mock:{n}',")).collect::<String>()
@@ -472,6 +492,10 @@ fn hostile_texts_end_soon() {
     let times = |text: &str| text.repeat((1 << 20) / text.len());
     let keys: String = (0..50_000).map(|n| format!("k{n} = ''\n")).collect();
     let purposes: String = (0..20_000).map(|n| format!("[purpose.p{n}]\nkeks = ['mock:m']\n")).collect();
+    let nested: String = (0..14_000)
+        .map(|n| format!("[purpose.p{n}]\nkeks = ['x:y']\ncontext = {{ a = '', n = '{n}' }}\n"))
+        .chain(["[purpose.z]\nkeks = ['x:y']\ncontext = { a = '' }\n".into()])
+        .collect();
     let uris: String = (0..60_000).map(|n| format!("'x:{n}',")).collect();
     for text in [
         times("["),
@@ -486,6 +510,7 @@ fn hostile_texts_end_soon() {
         times("\u{1b}"),
         format!("[purpose.a]\nkeks = ['mock:m']\n[purpose.a.context]\n{keys}"),
         format!("{purposes}context = 1"),
+        nested,
         format!("[purpose.a]\nkeks = ['mock:m']\ncontext = {{}}\nopens_with = [{uris}1]"),
     ] {
         let e = parse(&text).unwrap_err();

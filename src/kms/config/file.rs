@@ -37,21 +37,49 @@ pub(super) fn parse(source: Source<'_>) -> Result<Vec<Purpose>> {
     let all = root.take("purpose");
     root.no_others("purpose")?;
     let all = root.need("purpose", all)?;
-    let (mut fields, mut purposes) = (all.table()?, Vec::new());
-    let mut contexts = HashMap::new();
+    let (mut fields, mut purposes, mut contexts) = (all.table()?, Vec::new(), Vec::new());
+    let mut seen = HashMap::new();
     while let Some((name, node)) = fields.next() {
         let (purpose, context) = purpose(name, &node)?;
         // Whoever copied a section would give one purpose the data of the other.
-        if let Some(other) = contexts.insert(purpose.context.clone(), name) {
+        if let Some(other) = seen.insert(purpose.context.clone(), name) {
             return Err(context
                 .error(format!("is that of purpose.{other} already: what one seals the other may open")));
         }
         purposes.push(purpose);
+        contexts.push(context);
     }
     if purposes.is_empty() {
         return Err(all.error("holds no purpose: [purpose.NAME]"));
     }
-    Ok(purposes)
+    match nested(&purposes) {
+        Some((outer, inner)) => {
+            let outer = &purposes[outer].name;
+            let said = format!("holds every pair of purpose.{outer}'s, which so may open what it seals");
+            Err(contexts[inner].error(said))
+        }
+        None => Ok(purposes),
+    }
+}
+
+/// Two purposes, of which the second has all pairs of the first and more: to name those, or
+/// to take a stored context, would have the first open what the second sealed.
+fn nested(purposes: &[Purpose]) -> Option<(usize, usize)> {
+    let mut count = HashMap::new();
+    purposes.iter().flat_map(|p| p.context.iter()).for_each(|pair| *count.entry(pair).or_insert(0) += 1);
+    // Each under its rarest pair: nobody is held against all others.
+    let mut by_rarest = HashMap::<_, Vec<_>>::new();
+    for (i, purpose) in purposes.iter().enumerate() {
+        by_rarest.entry(purpose.context.iter().min_by_key(|pair| count[pair])).or_default().push(i);
+    }
+    purposes.iter().enumerate().find_map(|(inner, purpose)| {
+        let pairs: HashSet<_> = purpose.context.iter().collect();
+        let rarest = pairs.iter().copied().map(Some).chain([None]);
+        let mut others = rarest.filter_map(|pair| by_rarest.get(&pair)).flatten().copied();
+        let is_held =
+            |i: &usize| *i != inner && purposes[*i].context.iter().all(|pair| pairs.contains(&pair));
+        others.find(is_held).map(|outer| (outer, inner))
+    })
 }
 
 fn purpose<'a>(name: &str, node: &Node<'a>) -> Result<(Purpose, Node<'a>)> {
