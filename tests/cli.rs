@@ -564,7 +564,7 @@ fn trees_and_ranges_of_references() {
     let home = Home::with_ring("references-trees");
     let text = bytes(100_000);
     fs::create_dir_all(home.path("tree/deep")).unwrap();
-    for name in ["tree/a", "tree/deep/b"] {
+    for name in ["tree/a", "tree/deep/b", "tree/deep/c"] {
         home.write(name, &text);
     }
     fs::create_dir(home.path("out")).unwrap();

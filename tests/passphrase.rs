@@ -340,6 +340,23 @@ fn what_is_disabled_is_so_where_a_passphrase_was_changed_taken_off_or_put_on() {
     }
 }
 
+/// One that is gone from the file, too, is none to seal under.
+#[test]
+fn what_is_removed_is_so_where_a_passphrase_was_changed() {
+    let (_folder, path) = setup("removed");
+    let running = Keyring::open_with(&path, "orders", &its()).unwrap();
+    let (dek, context) = (Dek::generate().unwrap(), EncryptionContext::empty());
+    let wrapped = running.wrap_dek(&dek, &context).wait().unwrap();
+    let mut file = file(&path);
+    file.set_passphrase(pass("another")).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    let other = text.replace("\"primary\": 1", "\"primary\": 2").replace("\"version\": 1", "\"version\": 2");
+    assert_ne!(other, text);
+    private(&path, other);
+    assert_eq!(kind(running.wrap_dek(&dek, &context).wait()), ErrorKind::Denied);
+    assert_eq!(kind(running.unwrap_dek(&wrapped, &context).wait()), ErrorKind::Denied);
+}
+
 /// Every wrap is bound to its key and version.
 #[test]
 fn materials_cannot_change_places() {

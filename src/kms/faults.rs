@@ -1,7 +1,7 @@
 //! Tests: every call to the file system fails once, and at every one the machine stops once.
 //! What lies there then is the old file or the new one, whole.
 use crate::{
-    Aad, Copies, EncryptionContext, ErrorKind, Header, Kms, NewFile, Result, Scope, SealOptions,
+    Aad, Copies, EncryptionContext, ErrorKind, Header, HeaderFile, Kms, NewFile, Result, Scope, SealOptions,
     kek::{KeyState, Keyring, KeyringFile, VersionInfo},
     rt::{
         Call,
@@ -76,6 +76,35 @@ fn rewrapping() {
             is_new: &|w| is_new(w, target),
         });
     }
+}
+
+#[test]
+fn headers() {
+    let world = World::new("headers");
+    let (new, holds) = (b"a header", |path: PathBuf| fs::read(path).is_ok_and(|h| h == b"a header"));
+    fs::write(world.at("H"), new).unwrap();
+    world.play(&Case {
+        target: "H",
+        mode: world.mode("H"),
+        work: &|w| HeaderFile::at(w.at("H")).insert(new).map(drop),
+        is_new: &|w| holds(w.at("H")),
+        ..CASE
+    });
+    world.play(&Case {
+        target: "one.kms",
+        mode: 0o600,
+        work: &|w| {
+            let old = &w.files.iter().find(|f| f.0 == "one.kms").unwrap().1;
+            HeaderFile::at(w.at("one.kms")).replace(old, new).map(drop)
+        },
+        is_new: &|w| holds(w.at("one.kms")),
+        ..CASE
+    });
+    // One that is there is on disk when that is said, whoever made it.
+    fs::write(world.at("H"), new).unwrap();
+    let script = Script { fault: None, lacks: LACKS[0], watch: Rc::new(|_| ()) };
+    let (made, seen) = play(script, || HeaderFile::at(world.at("H")).insert(new));
+    assert!(!made.unwrap() && seen.calls.ends_with(&[Call::OpenDirectory, Call::SyncDirectory]), "{seen:?}");
 }
 
 #[test]
