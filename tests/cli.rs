@@ -1219,6 +1219,10 @@ fn passphrases_are_typed() {
     assert!(typed(&format!("open a.kms -o b {KEK}"), &[(old, "secret1\n")]).contains("code 0"));
     assert_eq!(home.read("b"), b"text");
     assert!(typed("keyring rotate ring --key k", &[(old, "secret1\n")]).contains("k/3 wraps"));
+    // Of a paste of two lines the shell is left none to run, and to keep in its history.
+    let left = format!("inspect a.kms; {PROGRAM} open a.kms -o c {KEK}; timeout --foreground 1 head -n1");
+    typed(&left, &[(old, "secret1\nsecret2\n")]);
+    assert_eq!(home.read("c"), b"text");
     let before = home.read("ring");
     for (line, typing, code) in [
         ("keyring rotate ring --key k", &[(old, "secret2\n")][..], 3),

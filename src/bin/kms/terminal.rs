@@ -58,7 +58,8 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        let _ = tcsetattr(&self.tty, OptionalActions::Now, &self.before);
+        // What is left of a paste is no command for the shell that reads next.
+        let _ = tcsetattr(&self.tty, OptionalActions::Flush, &self.before);
     }
 }
 
