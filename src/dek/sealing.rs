@@ -93,6 +93,13 @@ impl SealDek {
         now < self.until && less(&self.messages, 1) && less(&self.bytes, len)
     }
 
+    /// Whether it is good for more than these bytes.
+    fn is_good_for_more(&self, now: Duration, than: u64) -> bool {
+        now < self.until
+            && self.messages.load(Ordering::Relaxed) > 0
+            && self.bytes.load(Ordering::Relaxed) > than
+    }
+
     /// Whether `header`, of one copy, is one of this DEK: it may have been rewrapped.
     pub(crate) fn made(&self, header: &Header) -> Result<bool> {
         let keys = DerivedKeys::of(&self.dek, header.suite(), &self.context)?;
@@ -165,13 +172,14 @@ impl Sealer {
     }
 
     /// A DEK for a stream of `len` bytes: the scope's, but if that much is not left there,
-    /// one of its own; the records of the scope go on with theirs.
+    /// one of its own, and the scope goes on with what is left; unless a new one for the scope
+    /// would have more left, or the old one's time is over, or its key has moved.
     pub(crate) async fn stream_dek(&self, slot: &Arc<Slot>, len: u64) -> Result<Arc<SealDek>> {
         check_fork()?;
         match self.look(slot, len) {
             Found::Good(dek) => Ok(dek),
-            Found::Spent => self.own_dek(&slot.context).await,
-            Found::Coming(_) | Found::Nothing => self.dek(slot, len).await,
+            Found::Short => self.own_dek(&slot.context).await,
+            Found::Coming(_) | Found::Spent | Found::Nothing => self.dek(slot, len).await,
         }
     }
 
@@ -198,8 +206,10 @@ impl Sealer {
 
     fn look_at(&self, state: &State, len: u64, now: Duration, changes: u64) -> Found {
         match state {
-            State::Here(dek) if dek.is_current(&self.keks, changes) && dek.take(now, len) => {
-                Found::Good(dek.clone())
+            State::Here(dek) if !dek.is_current(&self.keks, changes) => Found::Spent,
+            State::Here(dek) if dek.take(now, len) => Found::Good(dek.clone()),
+            State::Here(dek) if dek.is_good_for_more(now, self.policy.bytes.saturating_sub(len)) => {
+                Found::Short
             }
             State::Here(_) => Found::Spent,
             State::Coming(_, flight) => Found::Coming(flight.clone()),
@@ -216,7 +226,7 @@ impl Sealer {
             match self.look_at(&state, len, now, changes) {
                 Found::Good(dek) => return Joined::Good(dek),
                 Found::Coming(flight) => return Joined::Coming(flight),
-                Found::Spent | Found::Nothing => {}
+                Found::Short | Found::Spent | Found::Nothing => {}
             }
             let number = self.flights.fetch_add(1, Ordering::Relaxed);
             let fresh = self.fresh(&slot.context);
@@ -260,6 +270,8 @@ enum Joined {
 enum Found {
     Good(Arc<SealDek>),
     Coming(Flight<Result<Arc<SealDek>>>),
+    /// One that is good, but not for that many bytes.
+    Short,
     /// One that does not do: its time is over, it has sealed enough, or a key has moved.
     Spent,
     Nothing,
