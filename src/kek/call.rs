@@ -55,17 +55,17 @@ impl Kek {
     }
 
     pub(crate) async fn generate(&self, context: &EncryptionContext) -> Result<(Dek, Recipient)> {
-        let (dek, wrapped) = self.asked(self.backend.generate_dek(context)).await?;
+        let (dek, wrapped) = self.asked(async { self.backend.generate_dek(context).await }).await?;
         Ok((dek, self.recipient(wrapped)?))
     }
 
     pub(crate) async fn wrap(&self, dek: &Dek, context: &EncryptionContext) -> Result<Recipient> {
-        let wrapped = self.asked(self.backend.wrap_dek(dek, context)).await?;
+        let wrapped = self.asked(async { self.backend.wrap_dek(dek, context).await }).await?;
         self.recipient(wrapped)
     }
 
     pub(crate) async fn unwrap(&self, recipient: &Recipient, context: &EncryptionContext) -> Result<Dek> {
-        self.asked(self.backend.unwrap_dek(&recipient.wrapped, context)).await
+        self.asked(async { self.backend.unwrap_dek(&recipient.wrapped, context).await }).await
     }
 
     /// It did not answer lately: others are asked first.
@@ -106,7 +106,8 @@ impl Kek {
         answer
     }
 
-    /// Within the time-out. A panic is a reply that no KMS should give.
+    /// Within the time-out. A panic is a reply that no KMS should give: `call` is a block of
+    /// ours around the backend's, which may panic before it gives a future.
     pub(super) async fn in_time<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
         let mut call = pin!(call);
         let call = poll_fn(|cx| {

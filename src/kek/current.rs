@@ -30,6 +30,8 @@ pub(super) struct Current {
 struct State {
     /// `None`: it cannot tell, or was not asked yet.
     said: Option<KeyId>,
+    /// What it said when last it could tell.
+    named: Option<KeyId>,
     asking: Option<Flight<Option<KeyId>>>,
 }
 
@@ -46,8 +48,10 @@ impl Kek {
         match self.answer() {
             Answer::Known(key) => key,
             // A local backend has answered by now.
-            Answer::Asking(_) if self.is_asking() => None,
-            Answer::Asking(_) => self.last_said(),
+            Answer::Asking(_) => {
+                let state = lock(&self.current.state);
+                if state.asking.is_some() { None } else { state.said.clone() }
+            }
         }
     }
 
@@ -74,8 +78,9 @@ impl Kek {
 
     fn settle(&self, state: &mut State, key: Option<KeyId>) {
         self.current.due.store(nanos(self.rt.now().saturating_add(GOOD_FOR)), Ordering::Relaxed);
-        if key.is_some() && key != state.said {
+        if key.is_some() && key != state.named {
             self.current.changes.fetch_add(1, Ordering::Release);
+            state.named.clone_from(&key);
         }
         state.said = key;
     }
@@ -102,7 +107,7 @@ impl Kek {
     }
 
     async fn ask(&self) -> Option<KeyId> {
-        let key = self.in_time(self.backend.current_key()).await.ok().flatten();
+        let key = self.in_time(async { self.backend.current_key().await }).await.ok().flatten();
         let asked = {
             let mut state = lock(&self.current.state);
             self.settle(&mut state, key.clone());
@@ -113,12 +118,8 @@ impl Kek {
         key
     }
 
-    fn is_asking(&self) -> bool {
-        lock(&self.current.state).asking.is_some()
-    }
-
-    /// The key that was named last, however long ago.
+    /// The key that was named last, however long ago, and whatever could not be told since.
     pub(crate) fn last_said(&self) -> Option<KeyId> {
-        lock(&self.current.state).said.clone()
+        lock(&self.current.state).named.clone()
     }
 }

@@ -1,0 +1,206 @@
+//! Which key is current, and what a backend that errs about it may cost.
+mod common;
+
+use common::*;
+use libkms::{
+    Aad, Dek, EncryptionContext, Error, ErrorKind, KeyId, Kms, Result, Scope, Wait, WrappedDek, async_trait,
+    inspect,
+    kek::KmsBackend,
+    rt::{BoxFuture, Simulated},
+};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+const HALF_A_MINUTE: Duration = Duration::from_secs(31);
+
+/// What it says when it is asked which key is current.
+#[derive(Clone, Copy)]
+enum Says {
+    Key(&'static str),
+    Nothing,
+    Fails,
+    Panics,
+    /// Before there is a future to poll.
+    PanicsAtOnce,
+}
+
+/// Says what it is told to, wraps under the keys that it is told to, in turn, and opens what
+/// has its secret, whatever the key is called.
+#[derive(Clone)]
+struct Puppet(Arc<Told>);
+
+struct Told {
+    secret: u8,
+    keys: Mutex<Vec<&'static str>>,
+    says: Mutex<Says>,
+    wraps: AtomicU64,
+    unwraps: AtomicU64,
+    questions: AtomicU64,
+}
+
+impl Puppet {
+    fn new(secret: u8, key: &'static str) -> Self {
+        let [wraps, unwraps, questions] = [0; 3].map(AtomicU64::new);
+        let (keys, says) = (Mutex::new(vec![key]), Mutex::new(Says::Key(key)));
+        Self(Arc::new(Told { secret, keys, says, wraps, unwraps, questions }))
+    }
+
+    fn says(&self, says: Says) {
+        *self.0.says.lock().unwrap() = says;
+    }
+
+    fn wraps_under(&self, keys: &[&'static str]) {
+        *self.0.keys.lock().unwrap() = keys.to_vec();
+    }
+
+    fn moves_to(&self, key: &'static str) {
+        self.wraps_under(&[key]);
+        self.says(Says::Key(key));
+    }
+
+    fn wraps(&self) -> u64 {
+        self.0.wraps.load(Ordering::SeqCst)
+    }
+
+    fn unwraps(&self) -> u64 {
+        self.0.unwraps.load(Ordering::SeqCst)
+    }
+
+    fn questions(&self) -> u64 {
+        self.0.questions.load(Ordering::SeqCst)
+    }
+
+    fn kms(&self, clock: &Simulated) -> Kms {
+        Kms::builder().kek(self.clone()).runtime(clock.clone()).build().unwrap()
+    }
+}
+
+/// Calls that are written by hand may panic before they give a future.
+struct ByHand(Puppet);
+
+#[async_trait]
+impl KmsBackend for Puppet {
+    fn scheme(&self) -> &str {
+        "x-puppet"
+    }
+    fn accepts(&self, _: &KeyId) -> bool {
+        true
+    }
+    async fn wrap_dek(&self, dek: &Dek, _: &EncryptionContext) -> Result<WrappedDek> {
+        let nth = self.0.wraps.fetch_add(1, Ordering::SeqCst) as usize;
+        let keys = self.0.keys.lock().unwrap().clone();
+        let mut wrapped: Vec<u8> = dek.expose()?.iter().map(|b| b ^ self.0.secret).collect();
+        wrapped.push(self.0.secret);
+        Ok(WrappedDek::new(KeyId::new(keys[nth % keys.len()])?, wrapped))
+    }
+    async fn unwrap_dek(&self, wrapped: &WrappedDek, _: &EncryptionContext) -> Result<Dek> {
+        self.0.unwraps.fetch_add(1, Ordering::SeqCst);
+        match wrapped.ciphertext.split_last() {
+            Some((secret, dek)) if *secret == self.0.secret => {
+                Dek::take(dek.iter().map(|b| b ^ secret).collect::<Vec<_>>())
+            }
+            _ => Err(Error::new(ErrorKind::Authentication, "wrapped by another one")),
+        }
+    }
+    async fn current_key(&self) -> Result<Option<KeyId>> {
+        self.0.questions.fetch_add(1, Ordering::SeqCst);
+        let says = *self.0.says.lock().unwrap();
+        match says {
+            Says::Key(key) => KeyId::new(key).map(Some),
+            Says::Nothing => Ok(None),
+            Says::Fails => Err(Error::new(ErrorKind::Unavailable, "on purpose")),
+            Says::Panics | Says::PanicsAtOnce => panic!("on purpose"),
+        }
+    }
+}
+
+impl KmsBackend for ByHand {
+    fn scheme(&self) -> &str {
+        self.0.scheme()
+    }
+    fn accepts(&self, key_id: &KeyId) -> bool {
+        self.0.accepts(key_id)
+    }
+    fn wrap_dek<'a, 'd, 'c, 'f>(
+        &'a self,
+        dek: &'d Dek,
+        context: &'c EncryptionContext,
+    ) -> BoxFuture<'f, Result<WrappedDek>>
+    where
+        'a: 'f,
+        'd: 'f,
+        'c: 'f,
+    {
+        self.0.wrap_dek(dek, context)
+    }
+    fn unwrap_dek<'a, 'w, 'c, 'f>(
+        &'a self,
+        wrapped: &'w WrappedDek,
+        context: &'c EncryptionContext,
+    ) -> BoxFuture<'f, Result<Dek>>
+    where
+        'a: 'f,
+        'w: 'f,
+        'c: 'f,
+    {
+        self.0.unwrap_dek(wrapped, context)
+    }
+    fn current_key<'a, 'f>(&'a self) -> BoxFuture<'f, Result<Option<KeyId>>>
+    where
+        'a: 'f,
+    {
+        let says = *self.0.0.says.lock().unwrap();
+        assert!(!matches!(says, Says::PanicsAtOnce), "on purpose");
+        self.0.current_key()
+    }
+}
+
+fn tenant(kms: &Kms, n: u32) -> Scope {
+    kms.scope(context(&[("t", &n.to_string())]))
+}
+
+fn seal(scope: &Scope) -> Vec<u8> {
+    scope.seal(Aad::empty(), b"0123456789").wait().unwrap()
+}
+
+fn keys_of(sealed: &[u8]) -> Vec<String> {
+    inspect(sealed).unwrap().recipients().iter().map(|r| r.wrapped.key_id.to_string()).collect()
+}
+
+#[test]
+fn a_question_that_fails_does_not_bring_an_old_key_back() {
+    for how in [Says::Fails, Says::Nothing, Says::Panics] {
+        let (clock, kek) = (Simulated::new(), Puppet::new(1, "a"));
+        let kms = kek.kms(&clock);
+        let (one, two) = (tenant(&kms, 1), tenant(&kms, 2));
+        let _old = [&one, &two].map(seal);
+        kek.moves_to("b");
+        clock.advance(HALF_A_MINUTE);
+        assert_eq!(keys_of(&seal(&one)), ["b"]);
+        kek.says(how);
+        clock.advance(HALF_A_MINUTE);
+        assert_eq!(keys_of(&seal(&one)), ["b"]);
+        assert_eq!(keys_of(&seal(&two)), ["b"], "it was learnt half a minute ago");
+        assert_eq!((kek.wraps(), kek.questions()), (4, 3));
+    }
+}
+
+/// Written by hand, it may panic before there is a future.
+#[test]
+fn a_question_that_panics_at_once_is_asked_again() {
+    let (clock, kek) = (Simulated::new(), Puppet::new(1, "a"));
+    let kms = Kms::builder().kek(ByHand(kek.clone())).runtime(clock.clone()).build().unwrap();
+    let scope = tenant(&kms, 1);
+    seal(&scope);
+    kek.says(Says::PanicsAtOnce);
+    clock.advance(HALF_A_MINUTE);
+    assert_eq!(keys_of(&seal(&scope)), ["a"]);
+    kek.moves_to("b");
+    clock.advance(HALF_A_MINUTE);
+    assert_eq!(keys_of(&seal(&scope)), ["b"]);
+}
