@@ -7,7 +7,8 @@ mod forge;
 
 use common::*;
 use libkms::{
-    Aad, Dek, EncryptionContext, ErrorKind, Header, Kms, Result, Scope, SealOptions, Wait,
+    Aad, Dek, EncryptionContext, ErrorKind, Freshness, Header, KeyId, Kms, Result, Scope, SealOptions, Wait,
+    WrappedDek, async_trait,
     kek::{Keyring, KeyringFile, KmsBackend, Mock, Passphrase},
     secret::residency,
 };
@@ -52,6 +53,8 @@ fn f16_after_a_fork_every_call_of_the_child_answers_forked() {
     let opening = scope.opener(Aad::empty(), &header).wait().unwrap();
     let mut sealing = scope.sealer(Aad::empty()).wait().unwrap();
     let wrapped = ring.wrap_dek(&dek, scope.context()).wait().unwrap();
+    // Nobody in the child would end the wait for a key that is not told.
+    let silent = common::scope(Silent(Mock::new("k")), &[]);
 
     let answer = in_fork(|| {
         let mut out = Vec::new();
@@ -70,6 +73,8 @@ fn f16_after_a_fork_every_call_of_the_child_answers_forked() {
             forked(scope.with("a", "b").unwrap().seal(Aad::empty(), b"x").wait()),
             forked(Keyring::open(folder.join("k.json"), "k")),
             forked(Passphrase::take([7; 32])),
+            silent.kms().freshness(&header).wait() == Freshness::Unknown,
+            silent.kms().usage() == libkms::Usage::default(),
             forked(Keyring::create_with(folder.join("p.json"), "k", &passphrase)),
             out.is_empty(),
             residency() == Default::default(),
@@ -79,6 +84,28 @@ fn f16_after_a_fork_every_call_of_the_child_answers_forked() {
     });
     assert_eq!(answer, 0, "the check with this number failed in the child");
     assert_eq!(open(&scope, "", &sealed).unwrap(), b"x", "and the parent goes on");
+}
+
+/// Does not say which key is current.
+struct Silent(Mock);
+
+#[async_trait]
+impl KmsBackend for Silent {
+    fn scheme(&self) -> &str {
+        self.0.scheme()
+    }
+    fn accepts(&self, key_id: &KeyId) -> bool {
+        self.0.accepts(key_id)
+    }
+    async fn wrap_dek(&self, dek: &Dek, context: &EncryptionContext) -> Result<WrappedDek> {
+        self.0.wrap_dek(dek, context).await
+    }
+    async fn unwrap_dek(&self, wrapped: &WrappedDek, context: &EncryptionContext) -> Result<Dek> {
+        self.0.unwrap_dek(wrapped, context).await
+    }
+    async fn current_key(&self) -> Result<Option<KeyId>> {
+        std::future::pending().await
+    }
 }
 
 /// A process that forks before its first use, as a server does for its workers.

@@ -5,7 +5,7 @@ use std::{
 };
 
 /// How full a table of DEKs is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TableUsage {
     /// DEKs in it.

@@ -27,6 +27,7 @@ use crate::{
     dek::{Keks, Opener, Rewrapper, Sealer, TableUsage},
     kek::Schemes,
     rt::Runtime,
+    secret::forked,
 };
 use std::{fmt, sync::Arc};
 
@@ -52,7 +53,7 @@ use std::{fmt, sync::Arc};
 pub struct Kms(Arc<Inner>);
 
 /// How full the tables of DEKs of a [`Kms`] are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
     /// DEKs that seal, one for each scope in use.
@@ -97,13 +98,18 @@ impl Kms {
     /// Whether the DEK of `header` is wrapped as a new one would be: what a rewrap would
     /// change. The header is taken at its word, and no KMS unwraps anything; one is asked
     /// which key is current, at most twice a minute. Unknown, too, if two KEKs here have keys of
-    /// the id that the header names, as keyrings can.
+    /// the id that the header names, as keyrings can; and in a forked child.
     pub async fn freshness(&self, header: &Header) -> Freshness {
-        self.0.keks.freshness_told(header).await
+        // A child has no thread that would wait for the answer.
+        if forked() { Freshness::Unknown } else { self.0.keks.freshness_told(header).await }
     }
 
-    /// How full its tables of DEKs are.
+    /// How full its tables of DEKs are. In a forked child they are nothing.
     pub fn usage(&self) -> Usage {
+        if forked() {
+            // A thread that this process has not may hold their locks.
+            return Usage::default();
+        }
         Usage { sealing: self.0.sealer.usage(), opening: self.0.opener.usage() }
     }
 
