@@ -3,8 +3,8 @@ mod common;
 
 use common::*;
 use libkms::{
-    Aad, Dek, EncryptionContext, Error, ErrorKind, KeyId, Kms, Result, Scope, Wait, WrappedDek, async_trait,
-    inspect,
+    Aad, Dek, EncryptionContext, Error, ErrorKind, Freshness, KeyId, Kms, Result, Scope, Wait, WrappedDek,
+    async_trait, inspect,
     kek::KmsBackend,
     rt::{BoxFuture, Simulated},
 };
@@ -203,4 +203,21 @@ fn a_question_that_panics_at_once_is_asked_again() {
     kek.moves_to("b");
     clock.advance(HALF_A_MINUTE);
     assert_eq!(keys_of(&seal(&scope)), ["b"]);
+}
+
+/// A recipient stands for one KEK, not for all that call their key so.
+#[test]
+fn two_keks_of_one_key_are_two_recipients() {
+    let [kek, old] = [Puppet::new(1, "k"), Puppet::new(2, "old")];
+    let scope = |keks: [&Puppet; 2]| {
+        let builder = keks.into_iter().fold(Kms::builder(), |b, kek| b.kek(kek.clone()));
+        builder.build().unwrap().scope(EncryptionContext::empty())
+    };
+    let sealed = seal(&scope([&kek, &old]));
+    let twice = scope([&kek, &kek]);
+    assert!(twice.open(Aad::empty(), &sealed).wait().unwrap().is_stale(), "it is under the old one as well");
+    let moved = twice.rewrap(&sealed).wait().unwrap().expect("there is something to do");
+    assert_eq!(keys_of(&moved), ["k", "k"]);
+    assert_eq!(twice.open(Aad::empty(), &moved).wait().unwrap().freshness, Freshness::Current);
+    assert!(twice.rewrap(&moved).wait().unwrap().is_none());
 }

@@ -140,15 +140,23 @@ impl Keks {
     }
 }
 
-/// `current`: scheme and key of each KEK that wraps.
+/// `current`: scheme and key of each KEK that wraps. A recipient stands for one of them.
 fn freshness<'a>(copy: &HeaderCopy, current: impl Iterator<Item = (&'a str, Option<KeyId>)>) -> Freshness {
     let (mut wrapping, mut unknown) = (0, false);
+    // A bit for each recipient: there are sixteen at most.
+    let mut taken = 0u16;
     for (scheme, key) in current {
         wrapping += 1;
-        match key {
-            None => unknown = true,
-            Some(key) if copy.recipients().iter().any(|r| r.scheme == scheme && r.wrapped.key_id == key) => {}
-            Some(_) => return Freshness::Stale,
+        let Some(key) = key else {
+            unknown = true;
+            continue;
+        };
+        let is_its = |(n, r): (usize, &Recipient)| {
+            taken & 1 << n == 0 && r.scheme == scheme && r.wrapped.key_id == key
+        };
+        match copy.recipients().iter().enumerate().position(is_its) {
+            Some(place) => taken |= 1 << place,
+            None => return Freshness::Stale,
         }
     }
     match wrapping == copy.recipients().len() {
