@@ -218,6 +218,30 @@ fn two_keks_of_one_key_are_two_recipients() {
     assert!(twice.open(Aad::empty(), &sealed).wait().unwrap().is_stale(), "it is under the old one as well");
     let moved = twice.rewrap(&sealed).wait().unwrap().expect("there is something to do");
     assert_eq!(keys_of(&moved), ["k", "k"]);
-    assert_eq!(twice.open(Aad::empty(), &moved).wait().unwrap().freshness, Freshness::Current);
+    assert_eq!(twice.open(Aad::empty(), &moved).wait().unwrap().freshness, Freshness::Unknown);
     assert!(twice.rewrap(&moved).wait().unwrap().is_none());
+}
+
+/// One of two KEKs has a successor that calls its key as the old one did, which still opens.
+#[test]
+fn a_rewrap_sees_the_namesake_behind_a_recipient_that_is_current() {
+    let clock = Simulated::new();
+    let [kek, old, new] = [Puppet::new(1, "a"), Puppet::new(2, "b"), Puppet::new(3, "b")];
+    let scope = |builder: libkms::Builder| {
+        let kms = builder.runtime(clock.clone()).build().unwrap();
+        kms.scope(EncryptionContext::empty())
+    };
+    let sealed = seal(&scope(Kms::builder().kek(kek.clone()).kek(old.clone())));
+    let mover = scope(Kms::builder().kek(kek.clone()).kek(new.clone()).opens_with(old.clone()));
+    for _ in 0..2 {
+        let opened = mover.open(Aad::empty(), &sealed).wait().unwrap();
+        assert_eq!(opened.freshness, Freshness::Unknown, "by the name alone");
+    }
+    let moved = mover.rewrap(&sealed).wait().unwrap().expect("there is something to do");
+    assert_eq!(open(&scope(Kms::builder().kek(new.clone())), "", &moved).unwrap(), b"0123456789");
+    // What is done is seen as well, and remembered.
+    assert!(mover.rewrap(&moved).wait().unwrap().is_none());
+    let before = (kek.unwraps(), new.unwraps());
+    assert!(mover.rewrap(&moved).wait().unwrap().is_none());
+    assert_eq!((kek.unwraps(), new.unwraps()), before);
 }

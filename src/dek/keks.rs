@@ -1,7 +1,7 @@
 //! Several KEKs for one DEK: every wrapping one wraps, any one opens.
 use super::{OutagePolicy, WrapPolicy};
 use crate::{
-    Header, KeyId, Recipient, Result,
+    EncryptionContext, Header, KeyId, Recipient, Result,
     envelope::HeaderCopy,
     kek::{Kek, Role},
     rt::Runtime,
@@ -54,8 +54,14 @@ impl Keks {
     }
 
     /// Whether a copy by which a KEK of this role opened is as a new one would be.
-    pub(super) async fn is_current(&self, copy: &HeaderCopy, role: Role) -> bool {
-        self.copy_freshness_told(copy).await == Freshness::Current && self.is_sure(copy, role)
+    pub(super) async fn is_current(
+        &self,
+        copy: &HeaderCopy,
+        role: Role,
+        context: &EncryptionContext,
+    ) -> bool {
+        self.copy_freshness_told(copy).await == Freshness::Current
+            && (self.is_sure(copy, role) || self.are_of_wrapping(copy, context).await)
     }
 
     /// Whether the names in this copy say what they seem to. `role`: of the KEK that opened.
@@ -65,7 +71,11 @@ impl Keks {
 
     /// Whether several KEKs go by a name in this copy: two keyrings may have keys of one name.
     fn is_ambiguous(&self, copy: &HeaderCopy) -> bool {
-        copy.recipients().iter().any(|r| self.all().filter(|k| k.accepts(r)).count() > 1)
+        copy.recipients().iter().any(|r| self.may_be_several(r))
+    }
+
+    pub(super) fn may_be_several(&self, recipient: &Recipient) -> bool {
+        self.all().filter(|kek| kek.accepts(recipient)).count() > 1
     }
 
     pub(crate) fn wraps(&self) -> bool {

@@ -64,7 +64,7 @@ impl Rewrapper {
     ) -> Result<Option<(HeaderCopy, DerivedKeys)>> {
         check_fork()?;
         let Unwrapped { dek, keys, copy, by, .. } = self.keks.unwrap(header, context).await?;
-        if header.damage().is_none() && self.keks.is_current(copy, by).await {
+        if header.damage().is_none() && self.keks.is_current(copy, by, context).await {
             return Ok(None);
         }
         let recipients = self.keks.wrap(&dek, context).await?;
@@ -82,7 +82,7 @@ impl Rewrapper {
     ) -> Result<bool> {
         check_fork()?;
         let Unwrapped { copy, by: role, .. } = self.keks.unwrap(header, context).await?;
-        Ok(header.damage().is_none() && self.keks.is_current(copy, role).await)
+        Ok(header.damage().is_none() && self.keks.is_current(copy, role, context).await)
     }
 
     fn done(&self) -> MutexGuard<'_, Done> {

@@ -54,6 +54,28 @@ impl Keks {
         hedged(self.rt(), calls).await.map_err(none_held)
     }
 
+    /// Whether the KEKs that wrap open what by its name may be another's, too: each recipient
+    /// of such a name some KEK, and each KEK some recipient.
+    pub(super) async fn are_of_wrapping(&self, copy: &HeaderCopy, context: &EncryptionContext) -> bool {
+        let recipients = copy.recipients();
+        let mut is_opened: Vec<_> = recipients.iter().map(|r| !self.may_be_several(r)).collect();
+        for kek in self.wrapping() {
+            let mut opens = false;
+            for (recipient, is_opened) in recipients.iter().zip(&mut is_opened) {
+                if kek.accepts(recipient) {
+                    let dek = kek.unwrap(recipient, context).await;
+                    let keys = dek.and_then(|dek| DerivedKeys::of(&dek, copy.suite(), context));
+                    let held = keys.and_then(|keys| copy.verify(&keys)).is_ok();
+                    (opens, *is_opened) = (opens || held, *is_opened || held);
+                }
+            }
+            if !opens {
+                return false;
+            }
+        }
+        is_opened.into_iter().all(|is| is)
+    }
+
     fn ways<'a, 'k>(&'k self, header: &'a Header, context: &EncryptionContext) -> Vec<Way<'a, 'k>> {
         // A stored context that differs from the one named is a wrong context.
         let copies = header.tries().iter().filter(|copy| copy.is_for(context));
