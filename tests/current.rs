@@ -3,9 +3,9 @@ mod common;
 
 use common::*;
 use libkms::{
-    Aad, Dek, EncryptionContext, Error, ErrorKind, Freshness, KeyId, Kms, Result, Scope, Wait, WrappedDek,
-    async_trait, inspect,
-    kek::KmsBackend,
+    Aad, Dek, EncryptionContext, Error, ErrorKind, Freshness, KeyId, Kms, Result, Scope, Wait, WrapPolicy,
+    WrappedDek, async_trait, inspect,
+    kek::{Fault, KmsBackend, Mock},
     rt::{BoxFuture, Simulated},
 };
 use std::{
@@ -13,6 +13,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
+    task::{Context, Waker},
     time::Duration,
 };
 
@@ -244,4 +245,88 @@ fn a_rewrap_sees_the_namesake_behind_a_recipient_that_is_current() {
     let before = (kek.unwraps(), new.unwraps());
     assert!(mover.rewrap(&moved).wait().unwrap().is_none());
     assert_eq!((kek.unwraps(), new.unwraps()), before);
+}
+
+/// Replicas of a KMS that do not agree yet, or a rotation that comes and goes.
+#[test]
+fn keys_that_are_named_in_turn_make_no_storm() {
+    let (clock, kek) = (Simulated::new(), Puppet::new(1, "a"));
+    let kms = kek.kms(&clock);
+    let scopes: Vec<_> = (0..10).map(|n| tenant(&kms, n)).collect();
+    kek.wraps_under(&["a", "b"]);
+    let second = Duration::from_secs(1);
+    for says in [Says::Nothing, Says::Key("a"), Says::Key("b"), Says::Fails] {
+        kek.says(says);
+        let before = (kek.wraps(), kek.questions());
+        for _ in 0..300 {
+            clock.advance(second);
+            scopes.iter().for_each(|scope| drop(seal(scope)));
+        }
+        // For each scope at most one for a question's answer, and one for a wrap's.
+        let (wraps, questions) = (kek.wraps() - before.0, kek.questions() - before.1);
+        assert!(wraps <= 10 * 21 && questions <= 11, "{wraps} wraps, {questions} questions in five minutes");
+    }
+    // When they agree, all follow within half a minute.
+    for key in ["a", "b"] {
+        kek.moves_to(key);
+        seal(&tenant(&kms, 100));
+        clock.advance(HALF_A_MINUTE);
+        assert!(scopes.iter().all(|scope| keys_of(&seal(scope)) == [key]));
+    }
+    // Also those who are told by wraps alone, however often.
+    kek.wraps_under(&["c"]);
+    kek.says(Says::Nothing);
+    for n in 0..HALF_A_MINUTE.as_secs() as u32 {
+        seal(&tenant(&kms, 200 + n));
+        clock.advance(second);
+    }
+    seal(&tenant(&kms, 300));
+    assert!(scopes.iter().all(|scope| keys_of(&seal(scope)) == ["c"]));
+}
+
+/// A reply that disagrees with what is said of the current key is the latest.
+#[test]
+fn wraps_that_disagree_with_the_current_key_make_no_storm() {
+    let (clock, kek) = (Simulated::new(), Puppet::new(1, "a"));
+    kek.says(Says::Key("b"));
+    let kms = kek.kms(&clock);
+    let scopes: Vec<_> = (0..10).map(|n| tenant(&kms, n)).collect();
+    for _ in 0..300 {
+        clock.advance(Duration::from_secs(1));
+        scopes.iter().for_each(|scope| drop(seal(scope)));
+    }
+    assert!(kek.wraps() <= 10 + 10 && kek.questions() <= 11, "{} {}", kek.wraps(), kek.questions());
+}
+
+#[test]
+fn who_waited_and_comes_late_does_not_seal_under_the_key_before() {
+    let clock = Simulated::new();
+    let slow = Mock::on(clock.clone(), "k");
+    slow.then(Fault::Slow(Duration::from_secs(1)));
+    let kms = Kms::builder().kek(slow.clone()).runtime(clock.clone()).build().unwrap();
+    let scope = tenant(&kms, 1);
+    let mut late = Box::pin(scope.seal(Aad::empty(), b"x"));
+    assert!(late.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    clock.advance(Duration::from_secs(1));
+    slow.rotate();
+    clock.advance(HALF_A_MINUTE);
+    assert_eq!(keys_of(&seal(&scope)), ["k/2"]);
+    assert_eq!(keys_of(&clock.block_on(late).unwrap()), ["k/2"]);
+}
+
+/// A KEK that may fail, and does, is no reason to stay under the key of another that went back.
+#[test]
+fn a_key_that_moves_back_is_followed_also_when_another_kek_failed() {
+    let (clock, kek) = (Simulated::new(), Puppet::new(1, "a"));
+    let down = Mock::on(clock.clone(), "b");
+    let kms = Kms::builder().kek(kek.clone()).kek(down.clone()).wrap_policy(WrapPolicy::at_least(1));
+    let kms = kms.runtime(clock.clone()).build().unwrap();
+    seal(&tenant(&kms, 1));
+    down.always(Some(Fault::Unavailable));
+    kek.moves_to("b");
+    let scope = tenant(&kms, 2);
+    assert_eq!(keys_of(&seal(&scope)), ["b"]);
+    kek.moves_to("a");
+    clock.advance(HALF_A_MINUTE);
+    assert_eq!(keys_of(&seal(&scope)), ["a"]);
 }

@@ -113,17 +113,39 @@ impl Keks {
         self.wrapping().map(|kek| kek.last_said()).collect()
     }
 
-    /// Whether the recipients name those keys. `before`: what was said when they were made;
-    /// of a KEK that failed to wrap then, and was allowed to, nothing new is to be expected
-    /// as long as it says the same.
-    pub(super) fn still_says(&self, recipients: &[Recipient], before: &[Option<KeyId>]) -> bool {
-        let one_failed = recipients.len() < before.len();
-        self.wrapping().zip(before).all(|(kek, before)| {
+    /// Whether the recipients name those keys. `missing`: as `born` gave it; of a KEK that failed
+    /// to wrap then, and was allowed to, nothing new is to be expected as long as it says the
+    /// same.
+    pub(super) fn still_says(&self, recipients: &[Recipient], missing: &[Option<KeyId>]) -> bool {
+        let one_failed = recipients.len() < missing.len();
+        self.wrapping().zip(missing).all(|(kek, missing)| {
             let said = kek.last_said();
-            let is_there =
-                |key: &KeyId| recipients.iter().any(|r| r.scheme == kek.scheme() && r.wrapped.key_id == *key);
-            said.as_ref().is_none_or(is_there) || (one_failed && said == *before)
+            said.as_ref().is_none_or(|key| names(recipients, kek, key)) || (one_failed && said == *missing)
         })
+    }
+
+    /// For a DEK that was wrapped just now: how many changes it has seen, and what those KEKs
+    /// had said `before` that did not wrap it. Whatever is said meanwhile, it is current: what
+    /// a wrap says is the latest. If another key was named, all DEKs are looked at within half
+    /// a minute.
+    pub(super) fn born(
+        &self,
+        recipients: &[Recipient],
+        before: Vec<Option<KeyId>>,
+    ) -> (u64, Vec<Option<KeyId>>) {
+        let changes = self.wrapping().fold(0u64, |sum, kek| sum.wrapping_add(kek.changes_so_far()));
+        let one_failed = recipients.len() < before.len();
+        let missing = |(kek, before): (&Arc<Kek>, Option<KeyId>)| {
+            let said = kek.last_said();
+            if said.as_ref().is_none_or(|key| names(recipients, kek, key)) {
+                return None;
+            }
+            if !(one_failed && said == before) {
+                kek.look_again();
+            }
+            before
+        };
+        (changes, self.wrapping().zip(before).map(missing).collect())
     }
 
     /// Those that wrap.
@@ -148,6 +170,10 @@ impl Keks {
     pub(crate) fn schemes(&self) -> impl Iterator<Item = &str> {
         self.all.iter().map(|k| k.scheme())
     }
+}
+
+fn names(recipients: &[Recipient], kek: &Kek, key: &KeyId) -> bool {
+    recipients.iter().any(|r| r.scheme == kek.scheme() && r.wrapped.key_id == *key)
 }
 
 /// `current`: scheme and key of each KEK that wraps. A recipient stands for one of them.

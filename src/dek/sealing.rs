@@ -31,8 +31,8 @@ pub(crate) struct SealDek {
     until: Duration,
     messages: AtomicU64,
     bytes: AtomicU64,
-    /// What the KEKs said when it was made.
-    said: Vec<Option<KeyId>>,
+    /// What those KEKs had said that did not wrap it.
+    missing: Vec<Option<KeyId>>,
     /// Up to which change of the KEKs it is known to be wrapped as a new one would be.
     checked: AtomicU64,
 }
@@ -41,7 +41,7 @@ impl SealDek {
     fn new(
         dek: Dek,
         recipients: Vec<Recipient>,
-        said: Vec<Option<KeyId>>,
+        (changes, missing): (u64, Vec<Option<KeyId>>),
         context: EncryptionContext,
         policy: &DekPolicy,
         now: Duration,
@@ -58,8 +58,8 @@ impl SealDek {
             until: now.saturating_add(policy.time),
             messages: AtomicU64::new(policy.messages),
             bytes: AtomicU64::new(policy.bytes),
-            said,
-            checked: AtomicU64::new(0),
+            missing,
+            checked: AtomicU64::new(changes),
         })
     }
 
@@ -74,7 +74,7 @@ impl SealDek {
         if self.checked.load(Ordering::Relaxed) == changes {
             return true;
         }
-        let is = keks.still_says(&self.recipients, &self.said);
+        let is = keks.still_says(&self.recipients, &self.missing);
         if is {
             self.checked.store(changes, Ordering::Relaxed);
         }
@@ -163,7 +163,9 @@ impl Sealer {
                     Joined::Good(dek) => return Ok(dek),
                     Joined::Coming(flight) => flight.await?,
                 };
-                if dek.take(self.rt.now(), len) {
+                // Who waited may come late.
+                let now = self.rt.now();
+                if dek.is_current(&self.keks, self.keks.changes(now)) && dek.take(now, len) {
                     return Ok(dek);
                 }
             }
@@ -256,7 +258,8 @@ impl Sealer {
             let now = rt.now();
             let said = keks.last_said();
             let (dek, recipients) = keks.generate(&context).await?;
-            SealDek::new(dek, recipients, said, context, &policy, now).map(Arc::new)
+            let born = keks.born(&recipients, said);
+            SealDek::new(dek, recipients, born, context, &policy, now).map(Arc::new)
         }
     }
 }

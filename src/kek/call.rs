@@ -88,7 +88,7 @@ impl Kek {
                 format!("the KMS wrapped under {}, which this backend does not accept", wrapped.key_id);
             return Err(Error::new(ErrorKind::BadReply, said));
         }
-        self.learn(Some(wrapped.key_id.clone()));
+        self.learn(wrapped.key_id.clone());
         Ok(Recipient::new(self.scheme(), wrapped))
     }
 

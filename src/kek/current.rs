@@ -32,6 +32,9 @@ struct State {
     said: Option<KeyId>,
     /// What it said when last it could tell.
     named: Option<KeyId>,
+    /// When the reply to a wrap last counted as a change, and whether one did not count since.
+    moved: Option<Duration>,
+    owed: bool,
     asking: Option<Flight<Option<KeyId>>>,
 }
 
@@ -68,21 +71,47 @@ impl Kek {
         if nanos(now) >= self.current.due.load(Ordering::Relaxed) {
             self.answer();
         }
+        self.changes_so_far()
+    }
+
+    /// The same, and nobody is asked.
+    pub(crate) fn changes_so_far(&self) -> u64 {
         self.current.changes.load(Ordering::Acquire)
     }
 
-    /// A wrap, or the backend itself, named this key.
-    pub(super) fn learn(&self, key: Option<KeyId>) {
-        self.settle(&mut lock(&self.current.state), key);
+    /// A wrap named this key.
+    pub(super) fn learn(&self, key: KeyId) {
+        let mut state = lock(&self.current.state);
+        let now = self.rt.now();
+        let is_another = state.named.as_ref().is_some_and(|named| *named != key);
+        let is_soon = state.moved.is_some_and(|at| now < at.saturating_add(GOOD_FOR));
+        // Replicas that do not agree name two keys in turn. If each time were a change, every
+        // DEK would be replaced each time.
+        state.owed |= is_another;
+        if state.owed && !is_soon {
+            state.moved = Some(now);
+            self.count_change(&mut state);
+        }
+        self.settle(&mut state, now, Some(key));
     }
 
-    fn settle(&self, state: &mut State, key: Option<KeyId>) {
-        self.current.due.store(nanos(self.rt.now().saturating_add(GOOD_FOR)), Ordering::Relaxed);
-        if key.is_some() && key != state.named {
-            self.current.changes.fetch_add(1, Ordering::Release);
+    /// A DEK was made under another key than the one named last: all are to be looked at
+    /// again, if not at once.
+    pub(crate) fn look_again(&self) {
+        lock(&self.current.state).owed = true;
+    }
+
+    fn settle(&self, state: &mut State, now: Duration, key: Option<KeyId>) {
+        self.current.due.store(nanos(now.saturating_add(GOOD_FOR)), Ordering::Relaxed);
+        if key.is_some() {
             state.named.clone_from(&key);
         }
         state.said = key;
+    }
+
+    fn count_change(&self, state: &mut State) {
+        state.owed = false;
+        self.current.changes.fetch_add(1, Ordering::Release);
     }
 
     /// One question at a time, and at most two a minute.
@@ -110,7 +139,10 @@ impl Kek {
         let key = self.in_time(async { self.backend.current_key().await }).await.ok().flatten();
         let asked = {
             let mut state = lock(&self.current.state);
-            self.settle(&mut state, key.clone());
+            if state.owed || (key.is_some() && key != state.named) {
+                self.count_change(&mut state);
+            }
+            self.settle(&mut state, self.rt.now(), key.clone());
             state.asking.take()
         };
         // Outside of the lock: wakers are dropped with it.
