@@ -464,6 +464,49 @@ fn a_seal_that_is_given_up_leaves_nothing_half_done() {
 }
 
 /// Two that begin with the same DEK: one inserts, the other finds it.
+/// What a store takes is part of a DEK's time.
+#[test]
+fn a_dek_whose_time_is_over_when_its_header_is_kept_seals_nothing() {
+    struct Late(Simulated, MemoryHeaders, Mutex<Vec<u64>>);
+    #[async_trait]
+    impl HeaderStore for Late {
+        async fn get(&self, commitment: &[u8; 32]) -> Result<Option<Vec<u8>>> {
+            self.1.get(commitment).await
+        }
+        async fn put(&self, commitment: &[u8; 32], header: &[u8], instead: Option<&[u8]>) -> Result<bool> {
+            let seconds = self.2.lock().unwrap().pop().unwrap_or(0);
+            libkms::rt::Runtime::sleep(&self.0, Duration::from_secs(seconds)).await;
+            self.1.put(commitment, header, instead).await
+        }
+    }
+    let references = |clock: &Simulated, takes: &[u64], policy: DekPolicy| {
+        let kms = Kms::builder().kek(Mock::new("k")).dek_policy(policy).runtime(clock.clone());
+        let scope = kms.build().unwrap().scope(EncryptionContext::empty());
+        scope.references(Late(clock.clone(), MemoryHeaders::default(), Mutex::new(takes.to_vec())))
+    };
+    let clock = Simulated::new();
+    let seal = |references: &References| clock.block_on(references.seal(Aad::empty(), b"x"));
+    let stream = |references: &References| {
+        let options = SealOptions::new().len(1);
+        clock.block_on(references.sealer_with(Aad::empty(), &options)).map(|_| ())
+    };
+    let minutes = |references: &References, seal: &dyn Fn(&References) -> Result<()>| {
+        let begun = libkms::rt::Runtime::now(&clock);
+        (seal(references), (libkms::rt::Runtime::now(&clock) - begun).as_secs() / 60)
+    };
+    for seal in [&(|r: &References| seal(r).map(|_| ())) as &dyn Fn(&References) -> Result<()>, &stream] {
+        let (said, took) = minutes(&references(&clock, &[599], DekPolicy::reuse()), seal);
+        assert!(said.is_ok() && took == 9);
+        let (said, took) = minutes(&references(&clock, &[599, 600], DekPolicy::reuse()), seal);
+        assert!(said.is_ok() && took == 19, "with another DEK");
+        let always = references(&clock, &[600; 9], DekPolicy::reuse());
+        assert_eq!(kind(minutes(&always, seal).0), ErrorKind::Unavailable);
+        // One of its own waits for its one message.
+        let (said, took) = minutes(&references(&clock, &[3600], DekPolicy::per_message()), seal);
+        assert!(said.is_ok() && took == 60);
+    }
+}
+
 #[test]
 fn several_writers_insert_at_once() {
     let folder = Folder::new("references-writers");

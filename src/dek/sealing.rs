@@ -81,6 +81,11 @@ impl SealDek {
         is
     }
 
+    /// Whether it may seal what was taken, still.
+    pub(crate) fn is_in_time(&self, now: Duration) -> bool {
+        now < self.until
+    }
+
     pub(super) fn until(&self) -> Duration {
         self.until
     }
@@ -90,12 +95,12 @@ impl SealDek {
         let less = |left: &AtomicU64, by: u64| {
             left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(by)).is_ok()
         };
-        now < self.until && less(&self.messages, 1) && less(&self.bytes, len)
+        self.is_in_time(now) && less(&self.messages, 1) && less(&self.bytes, len)
     }
 
     /// Whether it is good for more than these bytes.
     fn is_good_for_more(&self, now: Duration, than: u64) -> bool {
-        now < self.until
+        self.is_in_time(now)
             && self.messages.load(Ordering::Relaxed) > 0
             && self.bytes.load(Ordering::Relaxed) > than
     }
@@ -190,10 +195,10 @@ impl Sealer {
         len <= self.policy.bytes && self.policy.messages > 1 && !self.policy.time.is_zero()
     }
 
-    /// A DEK for one message alone.
+    /// A DEK for one message alone, however long that takes.
     pub(crate) async fn own_dek(&self, context: &EncryptionContext) -> Result<Arc<SealDek>> {
         check_fork()?;
-        let (flight, task) = Flight::new(self.fresh(context), || Err(panicked()));
+        let (flight, task) = Flight::new(self.fresh(context, Duration::MAX), || Err(panicked()));
         launch(&*self.rt, task);
         flight.await
     }
@@ -231,7 +236,7 @@ impl Sealer {
                 Found::Short | Found::Spent | Found::Nothing => {}
             }
             let number = self.flights.fetch_add(1, Ordering::Relaxed);
-            let fresh = self.fresh(&slot.context);
+            let fresh = self.fresh(&slot.context, self.policy.time);
             let landing = Landing { slots: self.slots.clone(), slot: slot.clone(), number };
             let work = async move {
                 let dek = fresh.await?;
@@ -250,9 +255,11 @@ impl Sealer {
     fn fresh(
         &self,
         context: &EncryptionContext,
+        time: Duration,
     ) -> impl Future<Output = Result<Arc<SealDek>>> + Send + 'static + use<> {
         let (keks, rt) = (self.keks.clone(), self.rt.clone());
-        let (policy, context) = (self.policy.clone(), context.clone());
+        let policy = self.policy.clone().for_time(time);
+        let context = context.clone();
         async move {
             // Before the call: what the KMS took is part of the DEK's time.
             let now = rt.now();

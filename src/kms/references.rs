@@ -24,6 +24,8 @@ use std::{
 const MOST_KEPT: usize = 64;
 /// How often a rewrap tries again, when others replace the same header.
 const PATIENCE: usize = 8;
+/// How often another DEK is taken, when the time of one is over before the store has its header.
+const TRIES: usize = 3;
 
 /// A [`Scope`] and a [`HeaderStore`]: seals and opens reference records, in suite 1 78 bytes
 /// more than their plaintext. See the manual's page on the format, "Reference records".
@@ -79,11 +81,15 @@ impl References {
     /// # Errors
     /// As [`Scope::seal`]; what the store says: there is no record then, and the next call
     /// tries again. Authentication if the store has a header under this name that is none of
-    /// this DEK.
+    /// this DEK; Unavailable if it takes longer than the policy lets a DEK seal.
     pub async fn seal(&self, aad: Aad<'_>, plaintext: &[u8]) -> Result<Vec<u8>> {
-        let dek = self.0.scope.seal_dek(plaintext).await?;
-        self.keep(&dek, &dek.header).await?;
-        reference_record(&dek, aad, plaintext)
+        for _ in 0..TRIES {
+            let dek = self.0.scope.seal_dek(plaintext).await?;
+            if self.keep(&dek, &dek.header).await? {
+                return reference_record(&dek, aad, plaintext);
+            }
+        }
+        Err(too_slow())
     }
 
     /// Starts a stream: suite 2. All that follows is synchronous. One whose length is not known
@@ -94,10 +100,15 @@ impl References {
     /// copies.
     pub async fn sealer_with(&self, aad: Aad<'_>, options: &SealOptions) -> Result<Sealing> {
         options.check_one_copy()?;
-        let dek = self.0.scope.reserve_stream(options.len).await?;
-        let (header, keys) = dek.chunked(Copies::One, options.store_context)?;
-        self.keep(&dek, &header).await?;
-        Sealing::new(keys.payload(), Reference::to(&header).begin(0), aad.as_bytes(), options.len)
+        for _ in 0..TRIES {
+            let dek = self.0.scope.reserve_stream(options.len).await?;
+            let (header, keys) = dek.chunked(Copies::One, options.store_context)?;
+            if self.keep(&dek, &header).await? {
+                let head = Reference::to(&header).begin(0);
+                return Sealing::new(keys.payload(), head, aad.as_bytes(), options.len);
+            }
+        }
+        Err(too_slow())
     }
 
     /// Opens a record of either suite that is whole in memory. While its DEK is remembered
@@ -157,17 +168,23 @@ impl References {
     }
 
     /// Has the header in the store before a record needs it. However many wait, the store is
-    /// called once.
-    async fn keep(&self, dek: &Arc<SealDek>, header: &HeaderCopy) -> Result<()> {
+    /// called once. Whether the DEK may seal, still: a store takes as long as it takes.
+    async fn keep(&self, dek: &Arc<SealDek>, header: &HeaderCopy) -> Result<bool> {
+        let rt = &*self.0.scope.kms.0.rt;
         match self.0.join(dek, header) {
-            Joined::There => Ok(()),
-            Joined::Flying(flight) => flight.await,
+            Joined::There => {}
+            Joined::Flying(flight) => flight.await?,
             Joined::New(flight, task) => {
-                launch(&*self.0.scope.kms.0.rt, task);
-                flight.await
+                launch(rt, task);
+                flight.await?;
             }
         }
+        Ok(dek.is_in_time(rt.now()))
     }
+}
+
+fn too_slow() -> Error {
+    Error::new(ErrorKind::Unavailable, "the store of headers takes longer than a DEK may seal")
 }
 
 enum Joined {
