@@ -173,6 +173,28 @@ fn keys_of(sealed: &[u8]) -> Vec<String> {
     inspect(sealed).unwrap().recipients().iter().map(|r| r.wrapped.key_id.to_string()).collect()
 }
 
+/// However many scopes there are, and whatever becomes of the question.
+#[test]
+fn it_is_asked_at_most_twice_a_minute() {
+    for how in [Says::Key("a"), Says::Nothing, Says::Fails, Says::Panics] {
+        let (clock, kek) = (Simulated::new(), Puppet::new(1, "a"));
+        kek.says(how);
+        let kms = kek.kms(&clock);
+        let scopes: Vec<_> = (0..10).map(|n| tenant(&kms, n)).collect();
+        let header = inspect(&seal(&scopes[0])).unwrap();
+        for _ in 0..300 {
+            clock.advance(Duration::from_secs(1));
+            for scope in &scopes {
+                open(scope, "", &seal(scope)).unwrap();
+            }
+            clock.block_on(kms.freshness(&header));
+        }
+        assert_eq!(kek.wraps(), 10);
+        // One at first, and ten in five minutes.
+        assert!((10..=11).contains(&kek.questions()), "{} questions", kek.questions());
+    }
+}
+
 #[test]
 fn a_question_that_fails_does_not_bring_an_old_key_back() {
     for how in [Says::Fails, Says::Nothing, Says::Panics] {

@@ -65,7 +65,7 @@ fn a_new_dek_as_soon_as_another_key_is_current() {
     kek.rotate();
     assert_eq!(keys_of(&seal(&tenant(&kms, 3)).unwrap()), ["k/3"]);
     assert_eq!(keys_of(&seal(&one).unwrap()), ["k/3"]);
-    // A key that stays makes no DEKs, and no more questions than two a minute.
+    // A key that stays makes no DEKs.
     let (calls, last) = (kek.calls(), seal(&one).unwrap());
     for _ in 0..100 {
         clock.advance(Duration::from_secs(1));

@@ -104,7 +104,8 @@ impl Mock {
         self.id(state.versions.len())
     }
 
-    /// Calls so far: wraps, unwraps and questions for the current key.
+    /// Calls so far: wraps and unwraps. Which key is current it says at once, whatever the
+    /// script, and that does not count.
     pub fn calls(&self) -> u64 {
         self.0.calls.load(Ordering::SeqCst)
     }
