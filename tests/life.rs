@@ -7,7 +7,7 @@ use libkms::{
     Aad, Dek, DekPolicy, EncryptionContext, ErrorKind, Freshness, KeyId, Kms, OutagePolicy, Result, Scope,
     Wait, WrappedDek, async_trait,
     kek::{Fault, KmsBackend, Mock},
-    rt::Simulated,
+    rt::{BoxFuture, Runtime, Simulated},
 };
 use std::{
     collections::HashSet,
@@ -306,6 +306,37 @@ fn f37_keys_go_when_their_time_is_over_also_when_nobody_asks() {
         assert!(asked.elapsed() < Duration::from_secs(20), "{} keys, {before} before", keys());
         thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// A world where nothing runs in the background, as without a thread: nobody sweeps.
+struct Unswept(Simulated);
+
+impl Runtime for Unswept {
+    fn now(&self) -> Duration {
+        self.0.now()
+    }
+    fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
+    fn spawn(&self, _: BoxFuture<'static, ()>) {}
+}
+
+#[test]
+fn f37_a_dek_whose_time_is_over_does_not_serve_where_nobody_sweeps() {
+    let (clock, kek) = (Simulated::new(), Mock::new("k"));
+    let kms = Kms::builder().kek(kek.clone()).runtime(Unswept(clock.clone())).build().unwrap();
+    let scope = kms.scope(EncryptionContext::empty());
+    let sealed = seal(&scope).unwrap();
+    open(&scope, "", &sealed).unwrap();
+    clock.advance(Duration::from_secs(599));
+    seal(&scope).unwrap();
+    open(&scope, "", &sealed).unwrap();
+    assert_eq!((kek.calls(), kms.usage().sealing.held, kms.usage().opening.held), (2, 1, 1));
+    clock.advance(Duration::from_secs(1));
+    open(&scope, "", &sealed).unwrap();
+    assert_eq!(kek.calls(), 3);
+    seal(&scope).unwrap();
+    assert_eq!(kek.calls(), 4);
 }
 
 /// Which key is current is worth no waiting, and no panic.
