@@ -88,6 +88,17 @@ fn one_that_hangs_costs_the_hedging_delay() {
     assert_eq!(world.open(&scope, &world.sealed(2)).1.unwrap(), "a/1");
 }
 
+/// One that fails has the next asked at once, also while another is waited for.
+#[test]
+fn behind_one_that_hangs_and_one_that_fails_the_third_opens() {
+    let world = World::new();
+    let sealed = world.sealed(3);
+    world.keks[0].always(Some(Fault::Hang));
+    world.keks[1].always(Some(Fault::Unavailable));
+    let (took, key) = world.open(&world.scope(3), &sealed);
+    assert_eq!((took, key.unwrap().as_str()), (200 * MS, "c/1"));
+}
+
 #[test]
 fn the_hedging_delay_on_the_real_clock() {
     let (a, b) = (Mock::new("a"), Mock::new("b"));
