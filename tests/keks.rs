@@ -1,7 +1,7 @@
 //! Several KEKs for one DEK: all wrap, any one opens.
 use libkms::{
-    Aad, DekPolicy, EncryptionContext, ErrorKind, Freshness, Kms, OutagePolicy, Scope, Wait, WrapPolicy,
-    inspect,
+    Aad, DekPolicy, EncryptionContext, ErrorKind, Freshness, Kms, OutagePolicy, Scope, SealOptions, Wait,
+    WrapPolicy, inspect,
     kek::{Fault, Mock},
     rt::{Runtime, Simulated},
 };
@@ -254,4 +254,64 @@ fn forged_headers_put_no_kek_in_doubt() {
     world.open(&world.scope(2), &sealed).1.unwrap();
     let after = world.calls();
     assert_eq!([after[0] - before[0], after[1] - before[1]], [1, 0]);
+}
+
+/// Who was asked beside a slow one, and had no time to answer, is not blamed.
+#[test]
+fn one_that_was_asked_a_moment_ago_is_not_doubted() {
+    let world = World::new();
+    let sealed = [world.sealed(3), world.sealed(3)];
+    let scope = world.scope(3);
+    world.keks[0].always(Some(Fault::Slow(210 * MS)));
+    world.keks[1].always(Some(Fault::Slow(100 * MS)));
+    assert_eq!(world.open(&scope, &sealed[0]).1.unwrap(), "a/1");
+    world.keks[0].always(Some(Fault::Unavailable));
+    world.keks[1].always(None);
+    assert_eq!(world.open(&scope, &sealed[1]).1.unwrap(), "b/1", "not c");
+}
+
+/// The second copy of a header says of sixteen recipients what it likes.
+fn forged_copy(first: u8, differ: bool) -> Vec<u8> {
+    let recipient = |n: u8| {
+        let wrapped = [if differ { first + n } else { first }; 40];
+        [&b"\x04mock\x00\x03a/1\x00\x28"[..], &wrapped].concat()
+    };
+    let mut copy = b"KMSE\x01\x01\x02\x10\x0f\xf0".to_vec();
+    copy.extend([7; 32]);
+    copy.extend((0..16).flat_map(recipient));
+    // No fields, padding, a mac.
+    copy.resize(4096, 0);
+    copy
+}
+
+/// Each recipient is asked for once, in however many copies and places it stands.
+#[test]
+fn f62_a_forged_header_costs_a_call_for_each_recipient() {
+    for (differ, calls) in [(true, 32), (false, 2)] {
+        let world = World::new();
+        let forged = [forged_copy(1, differ), forged_copy(101, differ), vec![0; 40]].concat();
+        for fault in [None, Some(Fault::Slow(100 * MS))] {
+            world.keks[0].always(fault);
+            let before = world.calls();
+            let error = world.open(&world.scope(2), &forged).1.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Authentication);
+            let after = world.calls();
+            assert_eq!([after[0] - before[0], after[1] - before[1]], [calls, 0]);
+        }
+    }
+}
+
+/// What names another context than the caller does is no call worth.
+#[test]
+fn a_stored_context_that_differs_costs_no_call() {
+    let world = World::new();
+    let kms = world.builder(1).build().unwrap();
+    let of = |n: &str| kms.scope(EncryptionContext::new([("t", n)]).unwrap());
+    let mut sealed = Vec::new();
+    let options = SealOptions::new().store_context().len(1);
+    of("1").seal_stream(Aad::empty(), &options, &b"x"[..], &mut sealed).unwrap();
+    let before = world.calls();
+    assert_eq!(world.open(&of("2"), &sealed).1.unwrap_err().kind(), ErrorKind::Authentication);
+    assert_eq!(world.calls(), before);
+    world.open(&of("1"), &sealed).1.unwrap();
 }
