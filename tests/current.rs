@@ -25,6 +25,7 @@ enum Says {
     Key(&'static str),
     Nothing,
     Fails,
+    Hangs,
     Panics,
     /// Before there is a future to poll.
     PanicsAtOnce,
@@ -115,6 +116,7 @@ impl KmsBackend for Puppet {
             Says::Key(key) => KeyId::new(key).map(Some),
             Says::Nothing => Ok(None),
             Says::Fails => Err(Error::new(ErrorKind::Unavailable, "on purpose")),
+            Says::Hangs => std::future::pending().await,
             Says::Panics | Says::PanicsAtOnce => panic!("on purpose"),
         }
     }
@@ -193,6 +195,23 @@ fn it_is_asked_at_most_twice_a_minute() {
         // One at first, and ten in five minutes.
         assert!((10..=11).contains(&kek.questions()), "{} questions", kek.questions());
     }
+}
+
+/// What it said before may be over: who opens meanwhile is told Unknown.
+#[test]
+fn while_it_is_asked_nothing_is_current() {
+    let (clock, kek) = (Simulated::new(), Puppet::new(1, "a"));
+    let scope = tenant(&kek.kms(&clock), 1);
+    let sealed = seal(&scope);
+    let freshness = || scope.open(Aad::empty(), &sealed).wait().unwrap().freshness;
+    assert_eq!(freshness(), Freshness::Current);
+    kek.says(Says::Hangs);
+    clock.advance(HALF_A_MINUTE);
+    assert_eq!(freshness(), Freshness::Unknown);
+    kek.says(Says::Key("b"));
+    clock.advance(Duration::from_secs(3));
+    clock.advance(HALF_A_MINUTE);
+    assert_eq!(freshness(), Freshness::Stale);
 }
 
 #[test]
