@@ -308,6 +308,30 @@ fn f37_keys_go_when_their_time_is_over_also_when_nobody_asks() {
     }
 }
 
+#[test]
+fn what_the_kms_took_is_part_of_a_deks_time() {
+    let clock = Simulated::new();
+    let kek = Mock::on(clock.clone(), "k");
+    let patient = OutagePolicy::default().call_timeout(Duration::from_secs(60));
+    let kms = Kms::builder().kek(kek.clone()).outage_policy(patient).runtime(clock.clone()).build().unwrap();
+    let scope = kms.scope(EncryptionContext::empty());
+    kek.then(Fault::Slow(Duration::from_secs(10))).then(Fault::Slow(Duration::from_secs(10)));
+    let sealed = clock.block_on(scope.seal(Aad::empty(), b"x")).unwrap();
+    clock.block_on(scope.open(Aad::empty(), &sealed)).unwrap();
+    clock.advance(Duration::from_secs(579));
+    seal(&scope).unwrap();
+    assert_eq!(kek.calls(), 2, "599 seconds after it was asked for");
+    clock.advance(Duration::from_secs(1));
+    seal(&scope).unwrap();
+    assert_eq!(kek.calls(), 3);
+    clock.advance(Duration::from_secs(9));
+    open(&scope, "", &sealed).unwrap();
+    assert_eq!(kek.calls(), 3);
+    clock.advance(Duration::from_secs(1));
+    open(&scope, "", &sealed).unwrap();
+    assert_eq!(kek.calls(), 4);
+}
+
 /// A world where nothing runs in the background, as without a thread: nobody sweeps.
 struct Unswept(Simulated);
 
