@@ -20,6 +20,8 @@ struct Inner {
     detail: Cow<'static, str>,
     retry_after: Option<Duration>,
     attempts: Vec<Attempt>,
+    of_the_key: bool,
+    of_ours: bool,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -79,6 +81,8 @@ impl Error {
             detail: detail.into(),
             retry_after: None,
             attempts: Vec::new(),
+            of_the_key: false,
+            of_ours: false,
             source: None,
         }))
     }
@@ -95,6 +99,29 @@ impl Error {
     pub fn with_retry_after(mut self, time: Duration) -> Self {
         Arc::make_mut(&mut self.0).retry_after = Some(time);
         self
+    }
+
+    /// For backends: adds that every call under the same key gets this answer for now, since
+    /// the key is disabled, or about to be deleted. libkms then asks no more for a few
+    /// seconds.
+    #[must_use]
+    pub fn of_the_key(mut self) -> Self {
+        Arc::make_mut(&mut self.0).of_the_key = true;
+        self
+    }
+
+    /// It was not asked: this is what libkms itself says.
+    pub(crate) fn of_ours(mut self) -> Self {
+        Arc::make_mut(&mut self.0).of_ours = true;
+        self
+    }
+
+    pub(crate) fn is_of_ours(&self) -> bool {
+        self.0.of_ours
+    }
+
+    pub(crate) fn is_of_the_key(&self) -> bool {
+        self.0.of_the_key
     }
 
     pub(crate) fn with_attempts(mut self, attempts: Vec<Attempt>) -> Self {

@@ -73,16 +73,17 @@ pub mod fleet;
 pub mod manual;
 
 pub use async_trait::async_trait;
-pub use dek::{DekPolicy, Freshness, OutagePolicy, TableUsage, WrapPolicy};
+pub use dek::{DekPolicy, Freshness, TableUsage, WrapPolicy};
 pub use envelope::{
     Aad, Copies, Damage, EncryptionContext, Header, KeyId, Recipient, Reference, Suite, WrappedDek, stream,
 };
 pub use error::{Attempt, Error, ErrorKind, Result};
+pub use kek::outage::OutagePolicy;
 #[cfg(feature = "config")]
 pub use kms::KeySet;
 pub use kms::{
-    Builder, HeaderDirectory, HeaderFile, HeaderStore, Kms, MemoryHeaders, Opened, Outcome, ReferenceRecord,
-    ReferenceSealer, References, Scope, SealOptions, Usage,
+    Builder, HeaderDirectory, HeaderFile, HeaderStore, Health, Kms, MemoryHeaders, Opened, Outcome,
+    ReferenceRecord, ReferenceSealer, References, Scope, SealOptions, Usage,
 };
 pub use rt::{NewFile, Wait, wait};
 pub use secret::Dek;

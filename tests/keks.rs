@@ -165,13 +165,13 @@ fn all_down_is_one_error_that_says_what_each_said() {
     world.keks[2].always(Some(Fault::Denied));
     let (took, error) = world.open(&world.scope(3), &sealed);
     let error = error.unwrap_err();
-    assert_eq!(took, 3000 * MS, "the time of one call, not of three");
+    assert_eq!(took, 5000 * MS, "the deadline, not that of three");
     assert_eq!((error.kind(), error.retry_after()), (ErrorKind::Unavailable, Some(Duration::from_secs(7))));
     let said: Vec<_> = error.attempts().iter().map(|a| (a.key_id.as_str(), a.error.kind())).collect();
     use ErrorKind::{Denied, Unavailable};
     assert_eq!(said, [("a/1", Unavailable), ("b/1", Unavailable), ("c/1", Denied)]);
     let text = error.to_string();
-    assert!(["no answer within 3s", "throttled", "denied"].iter().all(|t| text.contains(t)), "{text}");
+    assert!(["no answer within", "throttled", "denied"].iter().all(|t| text.contains(t)), "{text}");
 }
 
 #[test]
@@ -205,6 +205,7 @@ fn what_may_fail_is_policy() {
     assert_ne!(opened.freshness, Freshness::Current);
     assert!(world.clock.block_on(reader.rewrap(&sealed)).is_err(), "a rewrap tolerates no failure");
     world.keks[0].always(None);
+    world.clock.advance(Duration::from_secs(31));
     let new = world.clock.block_on(reader.rewrap(&sealed)).unwrap().unwrap();
     assert_eq!(keys_of(&new), ["a/1", "b/1", "c/1"]);
 
@@ -231,11 +232,19 @@ fn one_that_hangs_does_not_make_the_deks() {
     let kms = world.builder(2).wrap_policy(WrapPolicy::at_least(1)).build().unwrap();
     let scope = kms.scope(EncryptionContext::empty());
     world.keks[0].always(Some(Fault::Hang));
-    for _ in 0..2 {
-        let begun = world.clock.now();
-        assert_eq!(keys_of(&world.seal(&scope).unwrap()), ["b/1"]);
-        assert_eq!(world.clock.now() - begun, 3000 * MS, "its time-out, once");
-    }
+    let took: Vec<_> = (0..10)
+        .map(|_| {
+            let begun = world.clock.now();
+            assert_eq!(keys_of(&world.seal(&scope).unwrap()), ["b/1"]);
+            world.clock.now() - begun
+        })
+        .collect();
+    // Its share of the deadline, then all of it, and then it is left alone.
+    assert_eq!(took[0], 2500 * MS);
+    assert!(
+        took.iter().all(|t| *t <= 5000 * MS) && took[4..].iter().filter(|t| t.is_zero()).count() >= 4,
+        "{took:?}"
+    );
 }
 
 /// Row 62: what a forged header makes a KMS say is not the KMS's fault.

@@ -112,7 +112,7 @@ fn handles_of_one_scope_share_a_dek() {
 }
 
 #[test]
-fn faults_become_errors_of_their_kind_and_the_next_call_tries_again() {
+fn faults_become_errors_of_their_kind_and_a_later_call_tries_again() {
     for (fault, kind) in [
         (Fault::Unavailable, ErrorKind::Unavailable),
         (Fault::TimedOut, ErrorKind::Unavailable),
@@ -120,18 +120,22 @@ fn faults_become_errors_of_their_kind_and_the_next_call_tries_again() {
         (Fault::Denied, ErrorKind::Denied),
         (Fault::WrongLength, ErrorKind::BadReply),
     ] {
-        let kek = Mock::new("k");
-        let sealed = seal(&scope(kek.clone(), &[])).unwrap();
-        let cold = scope(kek.clone(), &[]);
-        kek.then(fault.clone()).then(fault.clone());
-        let error = seal(&cold).unwrap_err();
-        assert_eq!(error.kind(), kind, "{fault:?}: {error}");
-        let error = open(&cold, "", &sealed).unwrap_err();
-        assert_eq!(error.kind(), kind, "{fault:?}: {error}");
-        if matches!(fault, Fault::Throttled(_)) {
-            assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
+        let clock = Simulated::new();
+        let kek = Mock::on(clock.clone(), "k");
+        let build = || Kms::builder().kek(kek.clone()).runtime(clock.clone()).build().unwrap();
+        let sealed = seal(&build().scope(EncryptionContext::empty())).unwrap();
+        let [writer, reader] = [build(), build()].map(|kms| kms.scope(EncryptionContext::empty()));
+        let seal = || clock.block_on(writer.seal(Aad::empty(), b"x"));
+        let open = || clock.block_on(reader.open(Aad::empty(), &sealed));
+        kek.always(Some(fault.clone()));
+        for error in [seal().unwrap_err(), open().unwrap_err()] {
+            assert_eq!(error.kind(), kind, "{fault:?}: {error}");
+            let later = matches!(fault, Fault::Throttled(_)).then_some(Duration::from_secs(7));
+            assert_eq!(error.retry_after(), later, "{fault:?}");
         }
-        assert!(seal(&cold).is_ok() && open(&cold, "", &sealed).is_ok(), "{fault:?}");
+        kek.always(None);
+        clock.advance(Duration::from_secs(7));
+        assert!(seal().is_ok() && open().is_ok(), "{fault:?}");
     }
 }
 
@@ -159,7 +163,8 @@ fn replies_that_no_kms_should_give_are_not_believed() {
 #[test]
 fn a_kms_that_hangs_is_given_up_in_time() {
     let (clock, kek) = (Simulated::new(), Mock::new("k"));
-    let kms = Kms::builder().kek(kek.clone()).runtime(clock.clone()).build().unwrap();
+    let outage = OutagePolicy::default().seal_for(Duration::ZERO);
+    let kms = Kms::builder().kek(kek.clone()).runtime(clock.clone()).outage_policy(outage).build().unwrap();
     let scope = kms.scope(EncryptionContext::empty());
     let sealed = seal(&scope).unwrap();
     kek.always(Some(Fault::Hang));
@@ -167,15 +172,16 @@ fn a_kms_that_hangs_is_given_up_in_time() {
     let before = libkms::rt::Runtime::now(&clock);
     let error = clock.block_on(scope.seal(Aad::empty(), b"x")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert_eq!(libkms::rt::Runtime::now(&clock) - before, Duration::from_secs(3));
+    assert_eq!(libkms::rt::Runtime::now(&clock) - before, Duration::from_secs(5), "all attempts");
     let error = clock.block_on(scope.open(Aad::empty(), &sealed)).unwrap_err();
     assert_eq!((error.kind(), error.attempts().len()), (ErrorKind::Unavailable, 1));
     kek.always(None);
+    clock.advance(Duration::from_secs(31));
     assert!(clock.block_on(scope.open(Aad::empty(), &sealed)).is_ok());
 
     // The same on the real clock, from a bare thread.
     kek.always(Some(Fault::Hang));
-    let outage = OutagePolicy::default().call_timeout(Duration::from_millis(50));
+    let outage = OutagePolicy::default().deadline(Duration::from_millis(50));
     let kms = Kms::builder().kek(kek).outage_policy(outage).build().unwrap();
     let started = Instant::now();
     assert!(seal(&kms.scope(EncryptionContext::empty())).is_err());
@@ -283,7 +289,9 @@ fn f37_keys_go_when_their_time_is_over_also_when_nobody_asks() {
         r.locked + r.unlocked
     };
     let (clock, kek) = (Simulated::new(), Mock::new("k"));
-    let kms = Kms::builder().kek(kek.clone()).runtime(clock.clone()).build().unwrap();
+    let strict = OutagePolicy::default().seal_for(Duration::ZERO);
+    let build = Kms::builder().kek(kek.clone()).runtime(clock.clone());
+    let kms = build.outage_policy(strict.clone()).build().unwrap();
     seal(&kms.scope(EncryptionContext::empty())).unwrap();
     let before = keys();
     let scopes: Vec<_> = (0..30).map(|n| kms.scope(context(&[("t", &n.to_string())]))).collect();
@@ -296,7 +304,7 @@ fn f37_keys_go_when_their_time_is_over_also_when_nobody_asks() {
     assert!(keys() <= before, "{} keys, {before} before", keys());
     // And on the real clock.
     let short = DekPolicy::reuse().for_time(Duration::from_millis(50));
-    let kms = Kms::builder().kek(kek).dek_policy(short).build().unwrap();
+    let kms = Kms::builder().kek(kek).dek_policy(short).outage_policy(strict).build().unwrap();
     let scope = kms.scope(EncryptionContext::empty());
     let before = keys();
     let sealed = seal(&scope).unwrap();
@@ -312,7 +320,8 @@ fn f37_keys_go_when_their_time_is_over_also_when_nobody_asks() {
 fn what_the_kms_took_is_part_of_a_deks_time() {
     let clock = Simulated::new();
     let kek = Mock::on(clock.clone(), "k");
-    let patient = OutagePolicy::default().call_timeout(Duration::from_secs(60));
+    let patient =
+        OutagePolicy::default().call_timeout(Duration::from_secs(60)).deadline(Duration::from_secs(60));
     let kms = Kms::builder().kek(kek.clone()).outage_policy(patient).runtime(clock.clone()).build().unwrap();
     let scope = kms.scope(EncryptionContext::empty());
     kek.then(Fault::Slow(Duration::from_secs(10))).then(Fault::Slow(Duration::from_secs(10)));
@@ -393,7 +402,8 @@ impl KmsBackend for Unsure {
 fn an_open_does_not_wait_to_be_told_which_key_is_current() {
     for how in ["hangs", "panics", "says nothing"] {
         let mock = Mock::new("k");
-        let patient = OutagePolicy::default().call_timeout(Duration::from_secs(60));
+        let patient =
+            OutagePolicy::default().call_timeout(Duration::from_secs(60)).deadline(Duration::from_secs(60));
         let build = || {
             let kms = Kms::builder().kek(Unsure(mock.clone(), how)).outage_policy(patient.clone());
             kms.build().unwrap().scope(EncryptionContext::empty())

@@ -7,8 +7,8 @@ use common::*;
 use forge::{Forged, Glass, derive};
 use libkms::{
     Aad, Copies, Dek, DekPolicy, EncryptionContext, Error, ErrorKind, Freshness, Header, HeaderDirectory,
-    HeaderFile, HeaderStore, KeyId, Kms, MemoryHeaders, Reference, References, Result, Scope, SealOptions,
-    Wait, WrappedDek, async_trait,
+    HeaderFile, HeaderStore, KeyId, Kms, MemoryHeaders, OutagePolicy, Reference, References, Result, Scope,
+    SealOptions, Wait, WrappedDek, async_trait,
     kek::{Keyring, KeyringFile, KmsBackend, Mock},
     rt::Simulated,
 };
@@ -480,8 +480,9 @@ fn a_dek_whose_time_is_over_when_its_header_is_kept_seals_nothing() {
         }
     }
     let references = |clock: &Simulated, takes: &[u64], policy: DekPolicy| {
+        let strict = OutagePolicy::default().seal_for(Duration::ZERO);
         let kms = Kms::builder().kek(Mock::new("k")).dek_policy(policy).runtime(clock.clone());
-        let scope = kms.build().unwrap().scope(EncryptionContext::empty());
+        let scope = kms.outage_policy(strict).build().unwrap().scope(EncryptionContext::empty());
         scope.references(Late(clock.clone(), MemoryHeaders::default(), Mutex::new(takes.to_vec())))
     };
     let clock = Simulated::new();

@@ -73,7 +73,7 @@ fn keks_are_added_and_dropped() {
     let reader = on(&clock, &[], &[&a]);
     assert_eq!(rewrap(&reader, &sealed).unwrap_err().kind(), ErrorKind::Misuse);
     b.always(Some(Fault::Unavailable));
-    let error = rewrap(&on(&clock, &[&a, &b], &[]), &sealed).unwrap_err();
+    let error = clock.block_on(on(&clock, &[&a, &b], &[]).rewrap(&sealed)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
 }
 

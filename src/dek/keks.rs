@@ -1,9 +1,9 @@
 //! Several KEKs for one DEK: every wrapping one wraps, any one opens.
-use super::{OutagePolicy, WrapPolicy};
+use super::WrapPolicy;
 use crate::{
-    EncryptionContext, Header, KeyId, Recipient, Result,
+    EncryptionContext, Header, KeyId, OutagePolicy, Recipient, Result,
     envelope::HeaderCopy,
-    kek::{Kek, Role},
+    kek::{BackendHealth, Kek, Role},
     rt::Runtime,
 };
 use std::{sync::Arc, time::Duration};
@@ -14,6 +14,7 @@ pub(crate) struct Keks {
     pub(super) wrap_policy: WrapPolicy,
     /// Instead of what each backend usually takes.
     hedge_after: Option<Duration>,
+    deadline: Duration,
     rt: Arc<dyn Runtime>,
 }
 
@@ -38,7 +39,8 @@ impl Keks {
         rt: Arc<dyn Runtime>,
     ) -> Result<Self> {
         let all: Vec<_> = keks.into_iter().map(Arc::new).collect();
-        let me = Self { all, wrap_policy, hedge_after: outage.hedge_after, rt };
+        let (hedge_after, deadline) = (outage.hedge_after, outage.deadline);
+        let me = Self { all, wrap_policy, hedge_after, deadline, rt };
         me.wrap_policy.check(me.wrapping().count())?;
         Ok(me)
     }
@@ -161,6 +163,15 @@ impl Keks {
     /// How long to wait for one alone.
     pub(super) fn hedge_after(&self, kek: &Kek) -> Duration {
         self.hedge_after.unwrap_or_else(|| kek.patience())
+    }
+
+    /// When an operation that begins now must be over.
+    pub(super) fn deadline(&self) -> Duration {
+        self.rt.now().saturating_add(self.deadline)
+    }
+
+    pub(crate) fn health(&self) -> Vec<BackendHealth> {
+        self.all().map(Kek::health).collect()
     }
 
     pub(super) fn rt(&self) -> &dyn Runtime {

@@ -17,7 +17,7 @@ mod wrapping;
 
 pub use bounded::TableUsage;
 pub use keks::Freshness;
-pub use policy::{DekPolicy, OutagePolicy, WrapPolicy};
+pub use policy::{DekPolicy, WrapPolicy};
 
 pub(crate) use keks::Keks;
 pub(crate) use kept::KeptDek;

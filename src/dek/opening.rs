@@ -7,10 +7,10 @@ use super::{
     unwrapping::{Unwrapped, none_matches},
 };
 use crate::{
-    EncryptionContext, Error, Header, KeyId, Recipient, Reference, Result, Suite,
+    EncryptionContext, Error, ErrorKind, Header, KeyId, Recipient, Reference, Result, Suite,
     crypto::Xaes256Gcm,
     envelope::{DerivedKeys, HeaderCopy, PayloadKey},
-    kek::{Role, panicked},
+    kek::{Refusals, Role, panicked},
     rt::{
         BoxFuture, Flight, Runtime, launch,
         sync::{Mutex, lock},
@@ -72,6 +72,7 @@ struct Inner {
     rt: Arc<dyn Runtime>,
     opened: Mutex<Opened>,
     flights: Mutex<Flights>,
+    refused: Refusals<(Vec<u8>, EncryptionContext)>,
     watch: Watch,
 }
 
@@ -95,7 +96,8 @@ impl Opener {
     /// Remembers `most` DEKs, each for `time`.
     pub(crate) fn new(keks: Arc<Keks>, most: usize, time: Duration, rt: Arc<dyn Runtime>) -> Self {
         let (opened, flights) = (Mutex::new(Bounded::new(most)), Mutex::default());
-        Self(Arc::new(Inner { keks, time, rt, opened, flights, watch: Watch::default() }))
+        let (refused, watch) = (Refusals::default(), Watch::default());
+        Self(Arc::new(Inner { keks, time, rt, opened, flights, refused, watch }))
     }
 
     pub(crate) fn usage(&self) -> TableUsage {
@@ -196,14 +198,31 @@ impl Inner {
         let (me, header, context) = (self.clone(), header.clone(), context.clone());
         let gone = Gone { inner: self.clone(), id: id.clone() };
         let work = async move {
-            let _gone = gone;
-            let dek = me.unwrap(&header, &context).await?;
-            look_after(&me);
-            Ok(dek)
+            if let Some(refused) = me.refused.get(&gone.id, me.rt.now()) {
+                return Err(refused);
+            }
+            match me.unwrap(&header, &context).await {
+                Ok(dek) => {
+                    look_after(&me);
+                    Ok(dek)
+                }
+                Err(e) => {
+                    me.remember(&gone.id, &header, &e);
+                    Err(e)
+                }
+            }
         };
         let (flight, task) = Flight::new(work, || Err(panicked()));
         flights.insert(id, flight.clone());
         Joined::New(flight, task)
+    }
+
+    /// A refusal for good, where asking again costs something.
+    fn remember(&self, id: &(Vec<u8>, EncryptionContext), header: &Header, error: &Error) {
+        let is_final = matches!(error.kind(), ErrorKind::Authentication | ErrorKind::Denied);
+        if is_final && self.keks.are_limited(header) {
+            self.refused.insert(id.clone(), error.clone(), self.rt.now());
+        }
     }
 
     async fn unwrap(&self, header: &Header, context: &EncryptionContext) -> Landed {

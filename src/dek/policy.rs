@@ -101,6 +101,10 @@ impl WrapPolicy {
         self
     }
 
+    pub(super) fn tolerates(&self) -> bool {
+        !self.tolerated.is_empty()
+    }
+
     /// `total`: KEKs that wrap; `failed`: what those said that did not.
     pub(super) fn allows(&self, total: usize, failed: impl Iterator<Item = ErrorKind>) -> bool {
         let failed: Vec<_> = failed.collect();
@@ -122,36 +126,5 @@ impl WrapPolicy {
 impl Default for WrapPolicy {
     fn default() -> Self {
         Self::all()
-    }
-}
-
-/// What a KMS that fails may cost. One that did not answer is asked after the others for 30 s.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutagePolicy {
-    pub(crate) call_timeout: Duration,
-    pub(super) hedge_after: Option<Duration>,
-}
-
-impl OutagePolicy {
-    /// How long one call may take: 3 s unless set.
-    #[must_use]
-    pub fn call_timeout(mut self, time: Duration) -> Self {
-        self.call_timeout = time;
-        self
-    }
-
-    /// How long one of several KEKs is waited for before the next one is asked to open as
-    /// well. Unless set: three times what it usually takes, within 20 ms and 1 s, and 200 ms
-    /// as long as that is not known.
-    #[must_use]
-    pub fn hedge_after(mut self, time: Duration) -> Self {
-        self.hedge_after = Some(time);
-        self
-    }
-}
-
-impl Default for OutagePolicy {
-    fn default() -> Self {
-        Self { call_timeout: Duration::from_secs(3), hedge_after: None }
     }
 }

@@ -1,10 +1,8 @@
 //! Who runs next is tried at random, by shuttle, many times over: flights, the table of
 //! DEKs that seal and that of opened ones, and what the policy bounds. Run as tests/run does.
-use super::{
-    Keks, OpenDek, Opener, OutagePolicy, Rewrapper, SealDek, Sealer, Slot, WrapPolicy, slots::State,
-};
+use super::{Keks, OpenDek, Opener, Rewrapper, SealDek, Sealer, Slot, WrapPolicy, slots::State};
 use crate::{
-    Aad, Dek, DekPolicy, EncryptionContext, ErrorKind, Header, KeyId, Result, WrappedDek,
+    Aad, Dek, DekPolicy, EncryptionContext, ErrorKind, Header, KeyId, OutagePolicy, Result, WrappedDek,
     kek::{Kek, KmsBackend, Role},
     rt::{BoxFuture, Flight, Runtime, launch, sync::Mutex, sync::lock},
 };
@@ -112,12 +110,13 @@ impl KmsBackend for Far {
 }
 
 fn keks(far: &Far) -> Arc<Keks> {
-    let kek = Kek::new(Arc::new(far.clone()), Role::Wraps, Arc::new(World), NEVER).unwrap();
-    Arc::new(Keks::new(vec![kek], WrapPolicy::all(), &OutagePolicy::default(), Arc::new(World)).unwrap())
+    let patient = OutagePolicy::default().call_timeout(NEVER).deadline(NEVER);
+    let kek = Kek::new(Arc::new(far.clone()), Role::Wraps, Arc::new(World), &patient).unwrap();
+    Arc::new(Keks::new(vec![kek], WrapPolicy::all(), &patient, Arc::new(World)).unwrap())
 }
 
 fn sealer(far: &Far, policy: DekPolicy, most: usize) -> Arc<Sealer> {
-    Arc::new(Sealer::new(keks(far), policy, most, Arc::new(World)))
+    Arc::new(Sealer::new(keks(far), policy, NEVER, most, Arc::new(World)))
 }
 
 fn tenant(n: u32) -> EncryptionContext {

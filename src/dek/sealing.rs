@@ -2,7 +2,7 @@
 use super::{
     DekPolicy, Keks,
     bounded::TableUsage,
-    slots::{Landing, Slot, Slots, State},
+    slots::{Coming, Kept, Landing, Slot, Slots, State},
 };
 use crate::{
     Aad, Copies, Dek, EncryptionContext, Header, KeyId, Recipient, Result, Suite,
@@ -29,6 +29,8 @@ pub(crate) struct SealDek {
     pub(crate) header: HeaderCopy,
     payload: PayloadKey,
     until: Duration,
+    /// Past its time, while no new one can be had.
+    ceiling: Duration,
     messages: AtomicU64,
     bytes: AtomicU64,
     /// What those KEKs had said that did not wrap it.
@@ -44,6 +46,7 @@ impl SealDek {
         (changes, missing): (u64, Vec<Option<KeyId>>),
         context: EncryptionContext,
         policy: &DekPolicy,
+        seal_for: Duration,
         now: Duration,
     ) -> Result<Self> {
         let keys = DerivedKeys::of(&dek, Suite::OneShot, &context)?;
@@ -56,6 +59,7 @@ impl SealDek {
             recipients,
             context,
             until: now.saturating_add(policy.time),
+            ceiling: now.saturating_add(policy.time).saturating_add(seal_for),
             messages: AtomicU64::new(policy.messages),
             bytes: AtomicU64::new(policy.bytes),
             missing,
@@ -82,20 +86,34 @@ impl SealDek {
     }
 
     /// Whether it may seal what was taken, still.
-    pub(crate) fn is_in_time(&self, now: Duration) -> bool {
+    pub(crate) fn may_still_seal(&self, now: Duration) -> bool {
+        now < self.ceiling
+    }
+
+    fn is_in_time(&self, now: Duration) -> bool {
         now < self.until
     }
 
-    pub(super) fn until(&self) -> Duration {
-        self.until
+    /// When it seals nothing more, whatever happens.
+    pub(super) fn ceiling(&self) -> Duration {
+        self.ceiling
     }
 
-    /// Takes one message of `len` bytes from what is left; whether it was there.
+    /// Takes one message of `len` bytes from what is left, in its time; whether it was there.
     fn take(&self, now: Duration, len: u64) -> bool {
+        self.is_in_time(now) && self.take_bytes(len)
+    }
+
+    /// The same past its time, up to the ceiling.
+    fn take_late(&self, now: Duration, len: u64) -> bool {
+        now < self.ceiling && self.take_bytes(len)
+    }
+
+    fn take_bytes(&self, len: u64) -> bool {
         let less = |left: &AtomicU64, by: u64| {
             left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(by)).is_ok()
         };
-        self.is_in_time(now) && less(&self.messages, 1) && less(&self.bytes, len)
+        less(&self.messages, 1) && less(&self.bytes, len)
     }
 
     /// Whether it is good for more than these bytes.
@@ -124,6 +142,7 @@ impl SealDek {
 pub(crate) struct Sealer {
     keks: Arc<Keks>,
     policy: DekPolicy,
+    seal_for: Duration,
     rt: Arc<dyn Runtime>,
     slots: Arc<Slots>,
     flights: AtomicU64,
@@ -131,8 +150,20 @@ pub(crate) struct Sealer {
 
 impl Sealer {
     /// Keeps the DEKs of `most` scopes.
-    pub(crate) fn new(keks: Arc<Keks>, policy: DekPolicy, most: usize, rt: Arc<dyn Runtime>) -> Self {
-        Self { keks, policy, slots: Slots::new(most, rt.clone()), rt, flights: AtomicU64::new(0) }
+    pub(crate) fn new(
+        keks: Arc<Keks>,
+        policy: DekPolicy,
+        seal_for: Duration,
+        most: usize,
+        rt: Arc<dyn Runtime>,
+    ) -> Self {
+        let slots = Slots::new(most, rt.clone());
+        Self { keks, policy, seal_for, slots, rt, flights: AtomicU64::new(0) }
+    }
+
+    /// How long some scope still seals, if no new DEK can be had.
+    pub(crate) fn ends_in(&self) -> Option<Duration> {
+        Some(self.slots.end()?.saturating_sub(self.rt.now()))
     }
 
     pub(crate) fn usage(&self) -> TableUsage {
@@ -164,14 +195,19 @@ impl Sealer {
             for _ in 0..PATIENCE {
                 check_fork()?;
                 let slot = &self.slots.of_scope(slot);
-                let dek = match self.join(slot, len) {
+                match self.join(slot, len) {
                     Joined::Good(dek) => return Ok(dek),
-                    Joined::Coming(flight) => flight.await?,
-                };
-                // Who waited may come late.
-                let now = self.rt.now();
-                if dek.is_current(&self.keks, self.keks.changes(now)) && dek.take(now, len) {
-                    return Ok(dek);
+                    Joined::Coming(flight) => match flight.await {
+                        Ok(dek) => {
+                            // Who waited may come late.
+                            let now = self.rt.now();
+                            if dek.is_current(&self.keks, self.keks.changes(now)) && dek.take(now, len) {
+                                return Ok(dek);
+                            }
+                        }
+                        // The old one may do, now that no new one can be had.
+                        Err(e) => return self.warm(slot, len)?.ok_or(e),
+                    },
                 }
             }
         }
@@ -212,14 +248,17 @@ impl Sealer {
     }
 
     fn look_at(&self, state: &State, len: u64, now: Duration, changes: u64) -> Found {
+        let late = |kept: &Kept| kept.is_in_an_outage() && kept.dek.take_late(now, len);
         match state {
             State::Here(dek) if !dek.is_current(&self.keks, changes) => Found::Spent,
             State::Here(dek) if dek.take(now, len) => Found::Good(dek.clone()),
             State::Here(dek) if dek.is_good_for_more(now, self.policy.bytes.saturating_sub(len)) => {
                 Found::Short
             }
-            State::Here(_) => Found::Spent,
-            State::Coming(_, flight) => Found::Coming(flight.clone()),
+            State::Kept(kept) if now < kept.retry_at && late(kept) => Found::Good(kept.dek.clone()),
+            State::Coming(Coming { old: Some(kept), .. }) if late(kept) => Found::Good(kept.dek.clone()),
+            State::Here(_) | State::Kept(_) => Found::Spent,
+            State::Coming(coming) => Found::Coming(coming.flight.clone()),
             State::Empty => Found::Nothing,
         }
     }
@@ -235,21 +274,34 @@ impl Sealer {
                 Found::Coming(flight) => return Joined::Coming(flight),
                 Found::Short | Found::Spent | Found::Nothing => {}
             }
+            let old = match &*state {
+                State::Here(dek) => Some(Kept { dek: dek.clone(), retry_at: now, pause: Duration::ZERO }),
+                State::Kept(kept) => Some(kept.clone()),
+                State::Coming(_) | State::Empty => None,
+            };
             let number = self.flights.fetch_add(1, Ordering::Relaxed);
             let fresh = self.fresh(&slot.context, self.policy.time);
             let landing = Landing { slots: self.slots.clone(), slot: slot.clone(), number };
             let work = async move {
-                let dek = fresh.await?;
-                landing.here(&dek);
-                Ok(dek)
+                let made = fresh.await;
+                match &made {
+                    Ok(dek) => landing.here(dek),
+                    Err(e) => landing.failed(e),
+                }
+                made
             };
             let (flight, task) = Flight::new(work, || Err(panicked()));
-            let spent = std::mem::replace(&mut *state, State::Coming(number, flight.clone()));
+            let coming = Coming { number, flight: flight.clone(), old };
+            let spent = std::mem::replace(&mut *state, State::Coming(coming));
             (flight, task, spent)
         };
         // Outside of the lock: a local backend runs right here.
         launch(&*self.rt, task);
-        Joined::Coming(flight)
+        match self.look(slot, len) {
+            // In an outage nobody waits for an attempt.
+            Found::Good(dek) => Joined::Good(dek),
+            _ => Joined::Coming(flight),
+        }
     }
 
     fn fresh(
@@ -259,14 +311,14 @@ impl Sealer {
     ) -> impl Future<Output = Result<Arc<SealDek>>> + Send + 'static + use<> {
         let (keks, rt) = (self.keks.clone(), self.rt.clone());
         let policy = self.policy.clone().for_time(time);
-        let context = context.clone();
+        let (seal_for, context) = (self.seal_for, context.clone());
         async move {
             // Before the call: what the KMS took is part of the DEK's time.
             let now = rt.now();
             let said = keks.last_said();
             let (dek, recipients) = keks.generate(&context).await?;
             let born = keks.born(&recipients, said);
-            SealDek::new(dek, recipients, born, context, &policy, now).map(Arc::new)
+            SealDek::new(dek, recipients, born, context, &policy, seal_for, now).map(Arc::new)
         }
     }
 }

@@ -5,7 +5,8 @@ use super::{
     sealing::SealDek,
 };
 use crate::{
-    EncryptionContext, Result,
+    EncryptionContext, Error, ErrorKind, Result,
+    kek::shortened,
     rt::{
         Flight, Runtime,
         sync::{Mutex, MutexGuard, lock},
@@ -30,7 +31,13 @@ impl Slots {
     }
 
     pub(super) fn usage(&self) -> TableUsage {
-        self.by_context().usage(|slot| matches!(*slot.state(), State::Here(_)))
+        self.by_context().usage(|slot| matches!(*slot.state(), State::Here(_) | State::Kept(_)))
+    }
+
+    /// When sealing ends for the first scope, if any goes on in an outage.
+    pub(super) fn end(&self) -> Option<Duration> {
+        let slots: Vec<_> = self.by_context().values().cloned().collect();
+        slots.iter().filter_map(|slot| slot.ends()).min()
     }
 
     /// The slot of a scope: one for all its handles.
@@ -97,20 +104,66 @@ pub(crate) struct Slot {
 pub(super) enum State {
     #[default]
     Empty,
-    Coming(u64, Flight<Result<Arc<SealDek>>>),
+    Coming(Coming),
     Here(Arc<SealDek>),
+    Kept(Kept),
+}
+
+/// A flight for a new DEK.
+pub(super) struct Coming {
+    pub(super) number: u64,
+    pub(super) flight: Flight<Result<Arc<SealDek>>>,
+    /// What is to seal on if the KMS is unavailable; if that is known already, what seals now.
+    pub(super) old: Option<Kept>,
+}
+
+/// A DEK that has had its time, or is under a key that has moved, while no new one can be
+/// had.
+#[derive(Clone)]
+pub(super) struct Kept {
+    pub(super) dek: Arc<SealDek>,
+    /// When a new one is tried again, and how long that pause is. Zero: none was tried yet.
+    pub(super) retry_at: Duration,
+    pub(super) pause: Duration,
+}
+
+/// Between two attempts to get a new DEK, at first and at last.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+impl Kept {
+    /// Nobody waits for an attempt: the KMS is known to be unavailable.
+    pub(super) fn is_in_an_outage(&self) -> bool {
+        !self.pause.is_zero()
+    }
+
+    /// Another attempt failed.
+    fn again(self, rt: &dyn Runtime) -> Self {
+        let pause = (2 * self.pause).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        let retry_at = rt.now().saturating_add(shortened(pause, rt.random()));
+        Self { dek: self.dek, retry_at, pause }
+    }
 }
 
 impl Slot {
     /// Drops a DEK whose time is over; when the one that stays will be.
     fn sweep(&self, now: Duration) -> Option<Duration> {
         let mut state = self.state();
-        match &*state {
-            State::Here(dek) if dek.until() > now => Some(dek.until()),
-            State::Here(_) => {
-                let _over = std::mem::take(&mut *state);
-                drop(state);
-                None
+        let (State::Here(dek) | State::Kept(Kept { dek, .. })) = &*state else { return None };
+        let ceiling = dek.ceiling();
+        if ceiling > now {
+            return Some(ceiling);
+        }
+        let _over = std::mem::take(&mut *state);
+        drop(state);
+        None
+    }
+
+    /// When sealing ends, if it goes on in an outage.
+    fn ends(&self) -> Option<Duration> {
+        match &*self.state() {
+            State::Kept(kept) | State::Coming(Coming { old: Some(kept), .. }) if kept.is_in_an_outage() => {
+                Some(kept.dek.ceiling())
             }
             _ => None,
         }
@@ -150,17 +203,37 @@ impl Landing {
         look_after(&self.slots);
     }
 
+    /// Without a new DEK the old one seals on, if it is the KMS that is unavailable.
+    pub(super) fn failed(&self, error: &Error) {
+        let rt = &*self.slots.rt;
+        self.settle_with(|old| match old {
+            Some(old) if error.kind() == ErrorKind::Unavailable && rt.now() < old.dek.ceiling() => {
+                State::Kept(old.again(rt))
+            }
+            _ => State::Empty,
+        });
+        look_after(&self.slots);
+    }
+
     fn settle(&self, to: State) {
+        self.settle_with(|_| to);
+    }
+
+    fn settle_with(&self, to: impl FnOnce(Option<Kept>) -> State) {
         let mut state = self.slot.state();
-        if matches!(*state, State::Coming(number, _) if number == self.number) {
-            let _flight = std::mem::replace(&mut *state, to);
-            drop(state);
-        }
+        let _flight = match &mut *state {
+            State::Coming(coming) if coming.number == self.number => {
+                let to = to(coming.old.take());
+                std::mem::replace(&mut *state, to)
+            }
+            _ => return,
+        };
+        drop(state);
     }
 }
 
 impl Drop for Landing {
-    /// It failed, or panicked: the next call tries again.
+    /// It panicked: the next call tries again.
     fn drop(&mut self) {
         self.settle(State::Empty);
     }

@@ -6,8 +6,9 @@ use super::{
 use crate::{
     Attempt, Dek, EncryptionContext, Error, ErrorKind, Header, Recipient, Result,
     envelope::{DerivedKeys, HeaderCopy},
-    kek::{Kek, Role},
+    kek::{Kek, Pauses, Role},
 };
+use std::time::Duration;
 
 /// What unwrapping a header gave.
 pub(super) struct Unwrapped<'a> {
@@ -22,8 +23,12 @@ pub(super) struct Unwrapped<'a> {
 
 /// A recipient, and a KEK that may be asked for it.
 struct Way<'a, 'k> {
+    /// Among all of them, by the header.
+    place: usize,
     recipient: &'a Recipient,
     kek: &'k Kek,
+    /// What the KEK said last.
+    said: Refusal,
 }
 
 /// Why one way did not lead there; nothing where the DEK was another one.
@@ -33,6 +38,13 @@ impl Keks {
     /// Some recipient of this copy may be unwrapped; no call is made.
     pub(super) fn first_accepted<'a>(&self, copy: &'a HeaderCopy) -> Option<&'a Recipient> {
         copy.recipients().iter().find(|r| self.all().any(|k| k.accepts(r)))
+    }
+
+    /// Whether every call that this header may cause counts against a quota.
+    pub(super) fn are_limited(&self, header: &Header) -> bool {
+        let recipients = header.tries().iter().flat_map(HeaderCopy::recipients);
+        let mut asked = recipients.flat_map(|r| self.all().filter(|kek| kek.accepts(r)));
+        asked.all(Kek::is_limited)
     }
 
     /// The header's DEK, and by which recipient: one that holds (rule 2 for readers). Each
@@ -46,24 +58,47 @@ impl Keks {
         if !header.tries().iter().any(|copy| self.first_accepted(copy).is_some()) {
             return Err(none_matches(header));
         }
-        let ways = self.ways(header, context);
-        let calls: Vec<Call<'_, _, _>> = ways
-            .iter()
-            .map(|way| (self.hedge_after(way.kek), Box::pin(way.unwrap(header, context)) as _))
-            .collect();
-        hedged(self.rt(), calls).await.map_err(none_held)
+        let (mut ways, by) = (self.ways(header, context), self.deadline());
+        let (mut over, mut pauses) = (Vec::new(), Pauses::new());
+        // All are tried before any is tried again.
+        loop {
+            let calls: Vec<Call<'_, _, _>> = ways
+                .iter()
+                .map(|way| (self.hedge_after(way.kek), Box::pin(way.unwrap(header, context, by)) as _))
+                .collect();
+            let said = match hedged(self.rt(), calls).await {
+                Ok(unwrapped) => return Ok(unwrapped),
+                Err(said) => said,
+            };
+            let mut again = Vec::new();
+            for (way, said) in ways.into_iter().zip(said) {
+                match way.again(said) {
+                    Ok(way) => again.push(way),
+                    Err(refusal) => over.push(refusal),
+                }
+            }
+            let pause = again.iter().filter_map(|way| pauses.after(way.error()?, self.rt(), by)).min();
+            let Some(pause) = pause else {
+                over.extend(again.into_iter().map(|way| (way.place, way.said)));
+                over.sort_by_key(|(place, _)| *place);
+                return Err(none_held(over.into_iter().map(|(_, said)| said).collect()));
+            };
+            pauses.grow();
+            self.rt().sleep(pause).await;
+            ways = again;
+        }
     }
 
     /// Whether the KEKs that wrap open what by its name may be another's, too: each recipient
     /// of such a name some KEK, and each KEK some recipient.
     pub(super) async fn are_of_wrapping(&self, copy: &HeaderCopy, context: &EncryptionContext) -> bool {
-        let recipients = copy.recipients();
+        let (recipients, by) = (copy.recipients(), self.deadline());
         let mut is_opened: Vec<_> = recipients.iter().map(|r| !self.may_be_several(r)).collect();
         for kek in self.wrapping() {
             let mut opens = false;
             for (recipient, is_opened) in recipients.iter().zip(&mut is_opened) {
                 if kek.accepts(recipient) {
-                    let dek = kek.unwrap(recipient, context).await;
+                    let dek = kek.unwrap(recipient, context, by).await;
                     let keys = dek.and_then(|dek| DerivedKeys::of(&dek, copy.suite(), context));
                     let held = keys.and_then(|keys| copy.verify(&keys)).is_ok();
                     (opens, *is_opened) = (opens || held, *is_opened || held);
@@ -83,7 +118,9 @@ impl Keks {
         for recipient in copies.flat_map(HeaderCopy::recipients) {
             if ways.iter().all(|way| way.recipient != recipient) {
                 let accept = self.all().filter(|kek| kek.accepts(recipient));
-                ways.extend(accept.map(|kek| Way { recipient, kek }));
+                for kek in accept {
+                    ways.push(Way { place: ways.len(), recipient, kek, said: None });
+                }
             }
         }
         // What one that wraps opens is known to be under its key, whatever that is called.
@@ -93,14 +130,34 @@ impl Keks {
 }
 
 impl<'a> Way<'a, '_> {
+    /// To be tried again after this refusal; or its place, and what it comes to.
+    fn again(mut self, said: Refusal) -> Result<Self, (usize, Refusal)> {
+        match said {
+            // What the KMS itself said tells more than that it is left alone.
+            Some(attempt) if attempt.error.is_of_ours() && self.said.is_some() => {
+                Err((self.place, self.said))
+            }
+            Some(attempt) if attempt.error.is_retryable() => {
+                self.said = Some(attempt);
+                Ok(self)
+            }
+            said => Err((self.place, said)),
+        }
+    }
+
+    fn error(&self) -> Option<&Error> {
+        self.said.as_ref().map(|attempt| &attempt.error)
+    }
+
     async fn unwrap(
         &self,
         header: &'a Header,
         context: &EncryptionContext,
+        by: Duration,
     ) -> Result<Unwrapped<'a>, Refusal> {
         let recipient = self.recipient;
         let said = |e| Some(Attempt::new(&recipient.scheme, recipient.wrapped.key_id.as_str(), e));
-        let dek = self.kek.unwrap(recipient, context).await.map_err(said)?;
+        let dek = self.kek.unwrap(recipient, context, by).await.map_err(said)?;
         let keys = DerivedKeys::of(&dek, header.suite(), context).map_err(said)?;
         // What the other copy says of this DEK counts as well.
         let holds = |copy: &&HeaderCopy| copy.is_for(context) && copy.verify(&keys).is_ok();

@@ -4,6 +4,7 @@ use super::{
     unwrapping::{of_attempts, worst},
 };
 use crate::{Attempt, Dek, EncryptionContext, Error, ErrorKind, Recipient, Result, kek::Kek, rt::join_all};
+use std::time::Duration;
 
 impl Keks {
     /// A new DEK, wrapped under the KEKs that wrap: one of them makes it, the others wrap it
@@ -13,12 +14,13 @@ impl Keks {
         let mut wraps = Wraps::of(keks.len());
         // All would wait first for one that does not answer.
         keks.sort_by_cached_key(|(_, kek)| kek.is_doubted());
+        let by = self.deadline();
         let mut left = keks.into_iter();
         while let Some((place, kek)) = left.next() {
-            match kek.generate(context).await {
+            match kek.generate(context, self.one_of(by, left.len())).await {
                 Ok((dek, recipient)) => {
                     wraps.made.push((place, recipient));
-                    wraps.add(left, &dek, context).await;
+                    wraps.add(left, &dek, context, by).await;
                     return Ok((dek, wraps.judge(&self.wrap_policy)?));
                 }
                 Err(e) => wraps.failed(place, kek, e),
@@ -30,11 +32,18 @@ impl Keks {
         wraps.judge(&self.wrap_policy).and(Err(Error::misuse("every KEK here only opens")))
     }
 
+    /// When one of several must have made the DEK: time is left for another one, if it may
+    /// fail.
+    fn one_of(&self, by: Duration, others: usize) -> Duration {
+        let half = by.saturating_sub(self.rt().now()) / 2;
+        if others > 0 && self.wrap_policy.tolerates() { by.saturating_sub(half) } else { by }
+    }
+
     /// This DEK, wrapped under every KEK that wraps. None may fail: the old wraps go.
     pub(super) async fn wrap(&self, dek: &Dek, context: &EncryptionContext) -> Result<Vec<Recipient>> {
         let keks: Vec<_> = self.wrapping().map(|kek| &**kek).enumerate().collect();
         let mut wraps = Wraps::of(keks.len());
-        wraps.add(keks.into_iter(), dek, context).await;
+        wraps.add(keks.into_iter(), dek, context, self.deadline()).await;
         wraps.judge(&WrapPolicy::all())
     }
 }
@@ -56,8 +65,10 @@ impl Wraps {
         keks: impl Iterator<Item = (usize, &'a Kek)>,
         dek: &Dek,
         context: &EncryptionContext,
+        by: Duration,
     ) {
-        let wrap = |(place, kek): (usize, &'a Kek)| async move { (place, kek, kek.wrap(dek, context).await) };
+        let wrap =
+            |(place, kek): (usize, &'a Kek)| async move { (place, kek, kek.wrap(dek, context, by).await) };
         for (place, kek, answer) in join_all(keks.map(wrap)).await {
             match answer {
                 Ok(recipient) => self.made.push((place, recipient)),

@@ -1,7 +1,10 @@
-//! Calling a backend: the time-out, and what a reply must be.
-use super::{KmsBackend, current::Current, standing::Standing};
+//! Calling a backend: when, how often, for how long, and what a reply must be.
+use super::{
+    KmsBackend, OutagePolicy, breaker::Breaker, bucket::Bucket, current::Current, health::Counts,
+    pause::Pauses, refusals::Refusals, standing::Standing,
+};
 use crate::{
-    Dek, EncryptionContext, Error, ErrorKind, Recipient, Result, WrappedDek,
+    Dek, EncryptionContext, Error, ErrorKind, KeyId, Recipient, Result, WrappedDek,
     envelope::check_scheme,
     rt::{Runtime, unless},
 };
@@ -13,6 +16,9 @@ use std::{
     task::Poll,
     time::Duration,
 };
+
+/// One that says to come back later is asked nothing for so long at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// What a KEK is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +37,12 @@ pub(crate) struct Kek {
     timeout: Duration,
     pub(super) current: Current,
     standing: Standing,
+    pub(super) breaker: Breaker,
+    bucket: Bucket,
+    is_limited: bool,
+    /// Keys that the KMS calls unusable; `None`: the one that wraps.
+    unusable: Refusals<Option<KeyId>>,
+    pub(super) counts: Counts,
 }
 
 impl Kek {
@@ -38,11 +50,24 @@ impl Kek {
         backend: Arc<dyn KmsBackend>,
         role: Role,
         rt: Arc<dyn Runtime>,
-        timeout: Duration,
+        policy: &OutagePolicy,
     ) -> Result<Self> {
         check_scheme(backend.scheme().as_bytes())
             .map_err(|_| Error::misuse("a backend's scheme has 1 to 32 of a-z 0-9 -"))?;
-        Ok(Self { backend, role, rt, timeout, current: Current::default(), standing: Standing::default() })
+        let quota = policy.calls_per_second.or_else(|| backend.calls_per_second());
+        Ok(Self {
+            role,
+            timeout: policy.call_timeout,
+            current: Current::default(),
+            standing: Standing::default(),
+            breaker: Breaker::new(rt.clone()),
+            bucket: Bucket::new(quota),
+            is_limited: quota.is_some(),
+            unusable: Refusals::default(),
+            counts: Counts::default(),
+            rt,
+            backend,
+        })
     }
 
     pub(crate) fn scheme(&self) -> &str {
@@ -54,18 +79,42 @@ impl Kek {
         recipient.scheme == self.scheme() && self.backend.accepts(&recipient.wrapped.key_id)
     }
 
-    pub(crate) async fn generate(&self, context: &EncryptionContext) -> Result<(Dek, Recipient)> {
-        let (dek, wrapped) = self.asked(async { self.backend.generate_dek(context).await }).await?;
+    /// `by`: when the operation must be over, on the runtime's clock.
+    pub(crate) async fn generate(
+        &self,
+        context: &EncryptionContext,
+        by: Duration,
+    ) -> Result<(Dek, Recipient)> {
+        let (dek, wrapped) = self.attempts(by, || async { self.backend.generate_dek(context).await }).await?;
         Ok((dek, self.recipient(wrapped)?))
     }
 
-    pub(crate) async fn wrap(&self, dek: &Dek, context: &EncryptionContext) -> Result<Recipient> {
-        let wrapped = self.asked(async { self.backend.wrap_dek(dek, context).await }).await?;
+    pub(crate) async fn wrap(
+        &self,
+        dek: &Dek,
+        context: &EncryptionContext,
+        by: Duration,
+    ) -> Result<Recipient> {
+        let wrapped = self.attempts(by, || async { self.backend.wrap_dek(dek, context).await }).await?;
         self.recipient(wrapped)
     }
 
-    pub(crate) async fn unwrap(&self, recipient: &Recipient, context: &EncryptionContext) -> Result<Dek> {
-        self.asked(async { self.backend.unwrap_dek(&recipient.wrapped, context).await }).await
+    /// One attempt, no more.
+    pub(crate) async fn unwrap(
+        &self,
+        recipient: &Recipient,
+        context: &EncryptionContext,
+        by: Duration,
+    ) -> Result<Dek> {
+        let wrapped = &recipient.wrapped;
+        let key = Some(wrapped.key_id.clone());
+        self.attempt(key, by, async { self.backend.unwrap_dek(wrapped, context).await }).await
+    }
+
+    /// Whether its calls are limited in number: of what was refused it is then not asked again
+    /// for a while.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.is_limited
     }
 
     /// It did not answer lately: others are asked first.
@@ -92,30 +141,105 @@ impl Kek {
         Ok(Recipient::new(self.scheme(), wrapped))
     }
 
-    /// Within the time-out; how it went is remembered.
-    async fn asked<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+    /// Until one succeeds, is refused for good, or the time is over.
+    async fn attempts<T, C>(&self, by: Duration, call: impl Fn() -> C) -> Result<T>
+    where
+        C: Future<Output = Result<T>>,
+    {
+        let mut pauses = Pauses::new();
+        let mut said = None;
+        loop {
+            let error = match self.attempt(None, by, call()).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let pause = pauses.after(&error, &*self.rt, by);
+            pauses.grow();
+            match said {
+                // What the KMS itself said tells more than that it is left alone.
+                Some(said) if error.is_of_ours() => return Err(said),
+                _ => {}
+            }
+            let Some(pause) = pause else { return Err(error) };
+            said = Some(error);
+            self.rt.sleep(pause).await;
+        }
+    }
+
+    /// One attempt. `key`: under which it unwraps; how it went is remembered.
+    async fn attempt<T>(
+        &self,
+        key: Option<KeyId>,
+        by: Duration,
+        call: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        if let Some(refused) = self.unusable.get(&key, self.rt.now()) {
+            self.counts.refused();
+            return Err(refused);
+        }
         let began = self.rt.now();
         let dropped = Dropped { kek: self, began };
-        let answer = self.in_time(call).await;
+        let answer = self.once(by, call).await;
         std::mem::forget(dropped);
-        let now = self.rt.now();
+        let (answer, now) = (answer?, self.rt.now());
         match &answer {
             Ok(_) => self.standing.answered(now.saturating_sub(began)),
-            Err(e) => self.standing.failed(e, now),
+            Err(e) => {
+                self.standing.failed(e, now);
+                if e.is_of_the_key() && self.is_limited {
+                    self.unusable.insert(key, e.clone(), now);
+                }
+            }
         }
         answer
     }
 
-    /// Within the time-out. A panic is a reply that no KMS should give: `call` is a block of
-    /// ours around the backend's, which may panic before it gives a future.
-    pub(super) async fn in_time<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+    /// One call, if it may be made: what the backend says. `Err`: it was not asked.
+    pub(super) async fn once<T>(
+        &self,
+        by: Duration,
+        call: impl Future<Output = Result<T>>,
+    ) -> Result<Result<T>> {
+        let refuse = |why: &str, wait: Duration| {
+            self.counts.refused();
+            let said = format!("{}: {why}: not asked for another {wait:.1?}", self.scheme());
+            Error::new(ErrorKind::Unavailable, said).with_retry_after(wait).of_ours()
+        };
+        let pass = self.breaker.pass().map_err(|wait| refuse("it failed again and again", wait))?;
+        let now = self.rt.now();
+        let wait =
+            self.bucket.take(now, by.saturating_sub(now)).map_err(|wait| refuse("too many calls", wait))?;
+        if !wait.is_zero() {
+            self.rt.sleep(wait).await;
+        }
+        self.counts.made();
+        let time = by.saturating_sub(self.rt.now()).min(self.timeout);
+        let answer = self.in_time(time, call).await;
+        let now = self.rt.now();
+        self.counts.failed(answer.is_err());
+        let error = answer.as_ref().err();
+        if let Some(time) = error.and_then(Error::retry_after) {
+            // One that says when to come back is there, and is asked nothing until then.
+            self.bucket.empty_until(now.saturating_add(time.min(LONGEST_PAUSE)));
+        } else if error.is_some_and(Error::is_retryable) {
+            pass.failed();
+        } else {
+            // It answered, whatever that was.
+            pass.succeeded();
+        }
+        Ok(answer)
+    }
+
+    /// Within `time`. A panic is a reply that no KMS should give: `call` is a block of ours
+    /// around the backend's, which may panic before it gives a future.
+    async fn in_time<T>(&self, time: Duration, call: impl Future<Output = Result<T>>) -> Result<T> {
         let mut call = pin!(call);
         let call = poll_fn(|cx| {
             let poll = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)));
             poll.unwrap_or_else(|_| Poll::Ready(Err(panicked())))
         });
-        unless(self.rt.sleep(self.timeout), call).await.unwrap_or_else(|| {
-            let said = format!("{}: no answer within {:?}", self.scheme(), self.timeout);
+        unless(self.rt.sleep(time), call).await.unwrap_or_else(|| {
+            let said = format!("{}: no answer within {time:?}", self.scheme());
             Err(Error::new(ErrorKind::Unavailable, said))
         })
     }

@@ -6,11 +6,11 @@
 //! // Opens the same KEK each time: a second one is what a restarted process would have.
 //! contract::check(|| async { Ok(backend.clone()) }).wait();
 //! ```
-use super::{Kek, KmsBackend, Role};
+use super::{Kek, KmsBackend, OutagePolicy, Role};
 use crate::{
     Dek, EncryptionContext, Error, ErrorKind, KeyId, Recipient, Result, WrappedDek,
     envelope::check_scheme,
-    rt::{Background, wait},
+    rt::{Background, Runtime, wait},
 };
 use std::{
     pin::pin,
@@ -22,6 +22,9 @@ use std::{
 
 /// Long enough for a KMS far away.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Too short for any call that is not answered at once.
+const HASTE: Duration = Duration::from_nanos(1);
 
 /// Runs the whole contract. `open` connects to the same KEK each time it is called.
 ///
@@ -202,17 +205,20 @@ fn on_bare_threads(backend: &Arc<dyn KmsBackend>) {
 /// Under libkms's own time-out: kept, and no harm done where it strikes.
 async fn time_outs(backend: &Arc<dyn KmsBackend>) {
     let context = EncryptionContext::empty();
-    let kek =
-        |timeout| Kek::new(backend.clone(), Role::Wraps, Arc::new(Background), timeout).expect("a scheme");
-    let (dek, recipient) = kek(PATIENCE).generate(&context).await.expect("generate_dek in time");
+    let kek = |timeout| {
+        let policy = OutagePolicy::default().call_timeout(timeout);
+        Kek::new(backend.clone(), Role::Wraps, Arc::new(Background), &policy).expect("a scheme")
+    };
+    let by = || Background.now() + PATIENCE;
+    let (dek, recipient) = kek(PATIENCE).generate(&context, by()).await.expect("generate_dek in time");
     for _ in 0..5 {
         // Either it was quicker than that, or it was too slow: nothing else.
-        let hasty = kek(Duration::from_nanos(1)).unwrap(&recipient, &context).await;
+        let hasty = kek(HASTE).unwrap(&recipient, &context, Background.now() + HASTE).await;
         if let Err(e) = hasty {
             assert_eq!(e.kind(), ErrorKind::Unavailable, "a call that was given up: {e}");
         }
     }
-    let back = kek(PATIENCE).unwrap(&recipient, &context).await.expect("after time-outs");
+    let back = kek(PATIENCE).unwrap(&recipient, &context, by()).await.expect("after time-outs");
     assert!(same(&dek, &back));
 }
 

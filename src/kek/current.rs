@@ -136,7 +136,9 @@ impl Kek {
     }
 
     async fn ask(&self) -> Option<KeyId> {
-        let key = self.in_time(async { self.backend.current_key().await }).await.ok().flatten();
+        let by = self.rt.now().saturating_add(GOOD_FOR);
+        let said = self.once(by, async { self.backend.current_key().await }).await;
+        let key = said.and_then(|said| said).ok().flatten();
         let asked = {
             let mut state = lock(&self.current.state);
             if state.owed || (key.is_some() && key != state.named) {

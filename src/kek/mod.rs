@@ -10,18 +10,25 @@
 //!
 //! PATH and NAME may be percent-encoded, as `?`, `#` and `%` in them must be. Your own
 //! schemes: [`Schemes::with`].
+mod breaker;
+mod bucket;
 mod call;
 #[cfg(feature = "test-util")]
 pub mod contract;
 mod current;
+mod health;
 #[cfg(feature = "local")]
 mod local;
 #[cfg(feature = "test-util")]
 mod mock;
+pub(crate) mod outage;
+mod pause;
+mod refusals;
 mod schemes;
 mod standing;
 mod uri;
 
+pub use health::BackendHealth;
 #[cfg(feature = "passphrase")]
 pub use local::Passphrase;
 #[cfg(feature = "local")]
@@ -32,6 +39,9 @@ pub use schemes::{Schemes, from_uri};
 pub use uri::KeyUri;
 
 pub(crate) use call::{Kek, Role, panicked};
+use outage::OutagePolicy;
+pub(crate) use pause::{Pauses, shortened};
+pub(crate) use refusals::Refusals;
 
 use crate::{Dek, EncryptionContext, KeyId, Result, WrappedDek};
 use std::sync::Arc;
@@ -78,6 +88,12 @@ pub trait KmsBackend: Send + Sync + 'static {
     async fn current_key(&self) -> Result<Option<KeyId>> {
         Ok(None)
     }
+
+    /// How many calls a second one client should make at most, of a KMS that has a quota.
+    /// [`OutagePolicy`] says otherwise.
+    fn calls_per_second(&self) -> Option<u32> {
+        None
+    }
 }
 
 #[async_trait::async_trait]
@@ -104,5 +120,9 @@ impl<B: KmsBackend + ?Sized> KmsBackend for Arc<B> {
 
     async fn current_key(&self) -> Result<Option<KeyId>> {
         (**self).current_key().await
+    }
+
+    fn calls_per_second(&self) -> Option<u32> {
+        (**self).calls_per_second()
     }
 }

@@ -1,8 +1,8 @@
 //! Putting a `Kms` together.
 use super::{Inner, Kms};
 use crate::{
-    Error, Result,
-    dek::{DekPolicy, Keks, Opener, OutagePolicy, Rewrapper, Sealer, WrapPolicy},
+    Error, OutagePolicy, Result,
+    dek::{DekPolicy, Keks, Opener, Rewrapper, Sealer, WrapPolicy},
     kek::{Kek, KmsBackend, Role},
     rt::{Background, Runtime},
 };
@@ -94,11 +94,11 @@ impl Builder {
             return Err(Error::misuse("a Kms keeps at least one DEK of each kind"));
         }
         self.policy.check()?;
-        let (rt, timeout) = (self.rt, self.outage.call_timeout);
-        let keks = self.keks.into_iter().map(|(backend, role)| Kek::new(backend, role, rt.clone(), timeout));
-        let keks = Arc::new(Keks::new(keks.collect::<Result<_>>()?, self.wrap, &self.outage, rt.clone())?);
+        let (rt, outage) = (self.rt, self.outage);
+        let keks = self.keks.into_iter().map(|(backend, role)| Kek::new(backend, role, rt.clone(), &outage));
+        let keks = Arc::new(Keks::new(keks.collect::<Result<_>>()?, self.wrap, &outage, rt.clone())?);
         let opener = Opener::new(keks.clone(), self.most_opening, self.policy.remembered_for(), rt.clone());
-        let sealer = Sealer::new(keks.clone(), self.policy, self.most_sealing, rt.clone());
+        let sealer = Sealer::new(keks.clone(), self.policy, outage.seal_for, self.most_sealing, rt.clone());
         let rewrapper = Rewrapper::new(keks.clone());
         Ok(Kms(Arc::new(Inner { keks, sealer, opener, rewrapper, rt })))
     }

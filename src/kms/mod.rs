@@ -25,11 +25,11 @@ pub use streams::SealOptions;
 use crate::{
     EncryptionContext, Error, Freshness, Header, Result,
     dek::{Keks, Opener, Rewrapper, Sealer, TableUsage},
-    kek::Schemes,
+    kek::{BackendHealth, Schemes},
     rt::Runtime,
     secret::forked,
 };
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// Keys and policies. A clone is another handle on the same.
 ///
@@ -51,6 +51,17 @@ use std::{fmt, sync::Arc};
 /// ```
 #[derive(Clone)]
 pub struct Kms(Arc<Inner>);
+
+/// How the KEKs of a [`Kms`] are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Health {
+    /// Each KEK, in the order they were given.
+    pub backends: Vec<BackendHealth>,
+    /// In an outage: how long the first of the scopes that are in it still seals, with the DEK
+    /// it has. `None`: none is.
+    pub sealing_ends_in: Option<Duration>,
+}
 
 /// How full the tables of DEKs of a [`Kms`] are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,6 +113,15 @@ impl Kms {
     pub async fn freshness(&self, header: &Header) -> Freshness {
         // A child has no thread that would wait for the answer.
         if forked() { Freshness::Unknown } else { self.0.keks.freshness_told(header).await }
+    }
+
+    /// How its KEKs are, and how long sealing goes on where one fails. In a forked child there
+    /// are none.
+    pub fn health(&self) -> Health {
+        if forked() {
+            return Health { backends: Vec::new(), sealing_ends_in: None };
+        }
+        Health { backends: self.0.keks.health(), sealing_ends_in: self.0.sealer.ends_in() }
     }
 
     /// How full its tables of DEKs are. In a forked child they are nothing.

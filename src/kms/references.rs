@@ -179,7 +179,7 @@ impl References {
                 flight.await?;
             }
         }
-        Ok(dek.is_in_time(rt.now()))
+        Ok(dek.may_still_seal(rt.now()))
     }
 }
 

@@ -43,6 +43,10 @@ pub trait Runtime: Send + Sync + 'static {
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()>;
     /// Drives `task` to its end, whoever else goes away.
     fn spawn(&self, task: BoxFuture<'static, ()>);
+    /// A number for pauses that differ from one client to the next. No key is made of it.
+    fn random(&self) -> u64 {
+        getrandom::u64().unwrap_or_default()
+    }
 }
 
 /// What all of them give, in their order; they go on at the same time.

@@ -24,12 +24,20 @@ struct World {
     tasks: Vec<BoxFuture<'static, ()>>,
     sleepers: BTreeMap<(Duration, u64), Waker>,
     next: u64,
+    random: u64,
 }
 
 impl Simulated {
     /// A world at time zero.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same, with other random numbers: a seed gives the same ones each time.
+    pub fn seeded(seed: u64) -> Self {
+        let world = Self::default();
+        world.world().random = seed;
+        world
     }
 
     /// Moves time, wakes who slept and runs background work until it waits again.
@@ -107,6 +115,16 @@ impl Runtime for Simulated {
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {
         self.world().tasks.push(task);
+    }
+
+    /// SplitMix64.
+    fn random(&self) -> u64 {
+        let mut world = self.world();
+        world.random = world.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = world.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
     }
 }
 
