@@ -9,7 +9,7 @@ use common::*;
 use libkms::{
     Aad, Dek, EncryptionContext, ErrorKind, Freshness, Header, KeyId, Kms, Result, Scope, SealOptions, Wait,
     WrappedDek, async_trait,
-    kek::{Keyring, KeyringFile, KmsBackend, Mock, Passphrase},
+    kek::{Keyring, KeyringFile, KmsBackend, Mock, OnTokio, Passphrase},
     secret::residency,
 };
 use std::{
@@ -106,6 +106,28 @@ impl KmsBackend for Silent {
     async fn current_key(&self) -> Result<Option<KeyId>> {
         std::future::pending().await
     }
+}
+
+/// The I/O thread stays with the parent; so does a runtime that was handed over.
+#[test]
+fn f16_a_forked_child_waits_for_no_io_thread() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let context = EncryptionContext::empty();
+    let (own, on) = (OnTokio::own(Mock::new("k")), OnTokio::on(runtime.handle().clone(), Mock::new("k")));
+    let (dek, wrapped) = own.generate_dek(&context).wait().unwrap();
+    on.generate_dek(&context).wait().unwrap();
+    let answer = in_fork(|| {
+        let checks = [
+            forked(own.current_key().wait()),
+            forked(own.unwrap_dek(&wrapped, &context).wait()),
+            forked(own.wrap_dek(&dek, &context).wait()),
+            forked(own.generate_dek(&context).wait()),
+            forked(on.current_key().wait()),
+        ];
+        checks.iter().position(|ok| !ok).map_or(0, |i| i as u8 + 1)
+    });
+    assert_eq!(answer, 0, "the check with this number failed in the child");
+    own.unwrap_dek(&wrapped, &context).wait().unwrap();
 }
 
 /// A process that forks before its first use, as a server does for its workers.

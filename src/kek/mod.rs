@@ -21,6 +21,8 @@ mod health;
 mod local;
 #[cfg(feature = "test-util")]
 mod mock;
+#[cfg(feature = "tokio")]
+mod on_tokio;
 pub(crate) mod outage;
 mod pause;
 mod refusals;
@@ -35,6 +37,8 @@ pub use local::Passphrase;
 pub use local::{KeyInfo, KeyState, Keyring, KeyringFile, VersionInfo};
 #[cfg(feature = "test-util")]
 pub use mock::{Fault, Mock};
+#[cfg(feature = "tokio")]
+pub use on_tokio::OnTokio;
 pub use schemes::{Schemes, from_uri};
 pub use uri::KeyUri;
 

@@ -3,20 +3,26 @@
 //! [`Sealing`] and [`OpenStream`] are state machines without I/O, to be fed and drained by
 //! whatever moves the bytes. Over `std::io` there are
 //! [`Sealing::writer`], [`Sealing::reader`], [`Opening::reader`], [`Opening::writer`] and,
-//! for random access, [`Opening::seekable`]. For object stores, [`Opening::plan`] maps a
+//! for random access, [`Opening::seekable`]; the same over tokio's traits are called
+//! `tokio_writer` and so on (feature `tokio`). For object stores, [`Opening::plan`] maps a
 //! range of the plaintext to the one range of the object that holds it.
 //!
 //! A payload is never appended to, changed in part or resumed: a chunk sealed twice under
 //! one salt would repeat a nonce. New bytes are a new payload.
+#[cfg(feature = "tokio")]
+mod on_tokio;
 mod open;
 mod range;
 mod read;
+mod ready;
 mod seal;
 mod seek;
 #[cfg(test)]
 mod vectors;
 mod write;
 
+#[cfg(feature = "tokio")]
+pub use on_tokio::{AsyncOpenReader, AsyncOpenWriter, AsyncSealReader, AsyncSealWriter, AsyncSeekReader};
 pub use open::{OpenStream, Opening};
 pub use range::Plan;
 pub(super) use range::plaintext_len;
@@ -25,6 +31,8 @@ pub use seal::Sealing;
 pub(crate) use seal::take_from;
 pub use seek::SeekReader;
 pub use write::{OpenWriter, SealWriter};
+
+use ready::Ready;
 
 use crate::crypto::{self, CHUNK_TAG as TAG, STREAM_HEAD as HEAD};
 use zeroize::Zeroizing;

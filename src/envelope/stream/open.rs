@@ -15,7 +15,7 @@ pub struct Opening {
     pub(super) aad: Arc<[u8]>,
     /// Where the payload begins.
     pub(super) header_len: u64,
-    read_ahead: Arc<[u8]>,
+    pub(super) read_ahead: Arc<[u8]>,
 }
 
 impl Opening {

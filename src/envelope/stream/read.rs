@@ -1,5 +1,5 @@
 //! Streams as `Read`.
-use super::{BATCH, CHUNK, OpenStream, Sealing, make_room};
+use super::{BATCH, CHUNK, OpenStream, Ready, Sealing};
 use std::{
     io::{self, Read},
     sync::Arc,
@@ -71,32 +71,5 @@ impl<R: Read> Read for SealReader<R> {
             }
         }
         Ok(self.sealed.give(buf))
-    }
-}
-
-/// Bytes made and not yet taken.
-#[derive(Default)]
-struct Ready {
-    bytes: Zeroizing<Vec<u8>>,
-    taken: usize,
-    ended: bool,
-}
-
-impl Ready {
-    fn is_empty(&self) -> bool {
-        self.taken == self.bytes.len()
-    }
-
-    /// The emptied buffer, for what `n` bytes bring out.
-    fn refill(&mut self, n: usize) -> &mut Vec<u8> {
-        self.taken = 0;
-        make_room(&mut self.bytes, n)
-    }
-
-    fn give(&mut self, buf: &mut [u8]) -> usize {
-        let n = buf.len().min(self.bytes.len() - self.taken);
-        buf[..n].copy_from_slice(&self.bytes[self.taken..][..n]);
-        self.taken += n;
-        n
     }
 }
