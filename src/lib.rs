@@ -51,7 +51,8 @@
 //! # Features
 //!
 //! `local` (default): keyring files. `passphrase`: keyring files under one. `config`: purposes
-//! in a TOML file. `test-util`: a scripted KMS, simulated time and the
+//! in a TOML file. `aws`: keys in AWS KMS. `tokio`: backends that need it
+//! (`kek::OnTokio`), and streams over its `AsyncRead` and `AsyncWrite`. `test-util`: a scripted KMS, simulated time and the
 //! contract suite for backends. `cli`: the program `kms`. A feature adds names; it never
 //! changes what existing names do.
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -228,6 +228,10 @@ async fn restart(first: &dyn KmsBackend, second: &dyn KmsBackend) {
         let (dek, wrap) = wrapped(first, &context).await;
         let recipient = Recipient::new(first.scheme(), wrap);
         assert_eq!(second.scheme(), recipient.scheme);
+        // As libkms asks where a record names a key that is not yet accepted.
+        if !second.accepts(&recipient.wrapped.key_id) {
+            second.current_key().await.expect("current_key");
+        }
         assert!(
             second.accepts(&recipient.wrapped.key_id),
             "a second process does not accept the first one's key"

@@ -6,10 +6,27 @@
 //! | `local:PATH#NAME?create=true` | the same, made first if there is no such file |
 //! | `local:PATH#NAME?passphrase-file=PATH` | of a file with a passphrase, which that file holds (feature `passphrase`) |
 //! | `local:PATH#NAME?passphrase-env=NAME` | the same, held by a variable of the environment |
+//! | `aws-kms:ARN` | a key in AWS KMS (feature `aws`) |
+//! | `aws-kms:alias/NAME`, `aws-kms:ID` | the same, in the region that the AWS tools would take |
 //! | `mock:NAME` | a scripted KMS in memory (feature `test-util`) |
+//!
+//! What may stand behind an `aws-kms` key, after `?` and joined by `&`, lists with commas:
+//!
+//! | parameter | what it says |
+//! |---|---|
+//! | `accept=ARN,...` | keys that open as well: what the alias pointed to before |
+//! | `accept-account=ID,...` | any key of these accounts opens, in the key's region and in `regions` |
+//! | `regions=NAME,...` | where replicas of a multi-Region key that opens may open too |
+//! | `region=NAME`, `profile=NAME`, `endpoint=URL` | instead of what environment and profile say |
+//! | `fips=true`, `dual-stack=true` | which of AWS's endpoints |
+//! | `grant-token=TOKEN,...` | sent with every call; no secret |
+//!
+//! Credentials are found as the AWS tools find them, and never stand in a URI.
 //!
 //! PATH and NAME may be percent-encoded, as `?`, `#` and `%` in them must be. Your own
 //! schemes: [`Schemes::with`].
+#[cfg(feature = "aws")]
+mod aws;
 mod breaker;
 mod bucket;
 mod call;
@@ -30,6 +47,8 @@ mod schemes;
 mod standing;
 mod uri;
 
+#[cfg(feature = "aws")]
+pub use aws::AwsKms;
 pub use health::BackendHealth;
 #[cfg(feature = "passphrase")]
 pub use local::Passphrase;
@@ -55,7 +74,7 @@ use std::sync::Arc;
 /// The futures are polled on any thread, with no async runtime around, and may be dropped
 /// half-way. They must not block: a time-out cannot end a poll, and the next one may be on
 /// libkms's own thread, where everything else waits behind it. A client that blocks belongs
-/// on a thread of its own, one that needs a runtime brings it. A backend does not retry,
+/// on a thread of its own, one that needs tokio in `OnTokio` (feature `tokio`). A backend does not retry,
 /// cache, limit or time out: libkms does.
 ///
 /// The contract suite (`kek::contract`, feature `test-util`) runs against any

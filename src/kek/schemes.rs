@@ -10,13 +10,15 @@ type Open = Arc<dyn Fn(KeyUri) -> BoxFuture<'static, Result<Arc<dyn KmsBackend>>
 pub struct Schemes(HashMap<String, Open>);
 
 /// Schemes of libkms, and the feature that each one needs.
-const OURS: &[(&str, &str)] = &[("local", "local"), ("mock", "test-util")];
+const OURS: &[(&str, &str)] = &[("aws-kms", "aws"), ("local", "local"), ("mock", "test-util")];
 
 impl Default for Schemes {
     /// Those that are compiled in.
     fn default() -> Self {
         #[allow(unused_mut, reason = "without features there is none")]
         let mut all = Self(HashMap::new());
+        #[cfg(feature = "aws")]
+        all.add("aws-kms", |uri| async move { super::AwsKms::from_uri(&uri).await });
         #[cfg(feature = "local")]
         all.add("local", |uri| async move { super::Keyring::from_uri(&uri) });
         #[cfg(feature = "test-util")]

@@ -35,6 +35,18 @@ pub fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i * 7 + i / 251) as u8).collect()
 }
 
+/// RFC 4648, section 4.
+pub fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let group = |b: &[u8]| {
+        let bits = b.iter().chain(&[0; 2]).take(3).fold(0u32, |n, b| n << 8 | u32::from(*b));
+        let digit =
+            |i: usize| if i <= b.len() { DIGITS[(bits >> (18 - 6 * i) & 63) as usize] as char } else { '=' };
+        (0..4).map(digit).collect::<String>()
+    };
+    bytes.chunks(3).map(group).collect()
+}
+
 pub fn header_len(sealed: &[u8]) -> usize {
     Header::parse(sealed).unwrap().len()
 }

@@ -305,9 +305,10 @@ pub(crate) struct Files {
 /// Under what it is sealed.
 #[derive(clap::Args)]
 pub(crate) struct Keys {
-    /// A KEK that wraps, and opens: local:PATH#NAME. If the keyring has a passphrase you are
-    /// asked for it, or it comes from ?passphrase-file=PATH or ?passphrase-env=NAME behind
-    /// the name
+    /// A KEK that wraps, and opens: local:PATH#NAME, or, in a build with the feature aws,
+    /// aws-kms:ARN or aws-kms:alias/NAME. If the keyring has a passphrase you are asked for
+    /// it, or it comes from ?passphrase-file=PATH or ?passphrase-env=NAME behind the name.
+    /// AWS credentials, profile and region are those of the AWS tools
     #[arg(long, value_name = "URI")]
     pub(crate) kek: Vec<String>,
     /// A KEK that only opens

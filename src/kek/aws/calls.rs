@@ -1,0 +1,160 @@
+//! The four calls, on tokio.
+use super::{
+    allowed::Allowed,
+    failure::{Asked, failed},
+};
+use crate::{
+    Dek, EncryptionContext, Error, ErrorKind, KeyId, Result, WrappedDek,
+    kek::KmsBackend,
+    rt::sync::{Mutex, lock},
+};
+use aws_sdk_kms::{
+    Client, Config,
+    config::{Region, StalledStreamProtectionConfig, retry::RetryConfig},
+    primitives::Blob,
+    types::DataKeySpec,
+};
+use std::{collections::HashMap, sync::Arc};
+
+/// What KMS takes in a Decrypt.
+const MOST_CIPHERTEXT: usize = 6144;
+
+/// One KEK. A clone is another handle on the same.
+#[derive(Clone)]
+pub(super) struct Calls {
+    clients: Arc<Clients>,
+    pub(super) allowed: Allowed,
+    pub(super) grant_tokens: Vec<String>,
+}
+
+/// One client for each region, made when first needed: there are as many as the allow-list
+/// has regions.
+struct Clients {
+    config: Config,
+    all: Mutex<HashMap<String, Client>>,
+}
+
+impl Clients {
+    fn of(&self, region: &str) -> Client {
+        let make =
+            || Client::from_conf(self.config.to_builder().region(Region::new(region.to_owned())).build());
+        lock(&self.all).entry(region.into()).or_insert_with(make).clone()
+    }
+}
+
+impl Calls {
+    pub(super) fn new(config: &Config, allowed: Allowed) -> Self {
+        // libkms retries, and bounds the time of a call.
+        let quiet = config
+            .to_builder()
+            .retry_config(RetryConfig::disabled())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+        let clients = Clients { config: quiet.build(), all: Mutex::default() };
+        Self { clients: Arc::new(clients), allowed, grant_tokens: Vec::new() }
+    }
+
+    fn own(&self) -> Client {
+        self.clients.of(&self.allowed.region)
+    }
+
+    fn asked(&self, operation: &'static str) -> Asked<'_> {
+        Asked { operation, region: &self.allowed.region }
+    }
+
+    fn tokens(&self) -> Option<Vec<String>> {
+        (!self.grant_tokens.is_empty()).then(|| self.grant_tokens.clone())
+    }
+
+    /// The key that wraps now, and its material where that is told.
+    async fn describe(&self) -> Result<KeyId> {
+        let call = self.own().describe_key().key_id(self.allowed.name.as_str());
+        let reply = call.set_grant_tokens(self.tokens()).send().await;
+        let reply = reply.map_err(|e| failed(e, self.asked("DescribeKey")))?;
+        let key = reply.key_metadata.ok_or_else(|| left_out("KeyMetadata"))?;
+        self.allowed.told(key.arn(), key.current_key_material_id())
+    }
+}
+
+#[async_trait::async_trait]
+impl KmsBackend for Calls {
+    fn scheme(&self) -> &str {
+        "aws-kms"
+    }
+
+    fn accepts(&self, key_id: &KeyId) -> bool {
+        self.allowed.allowed(key_id).is_some()
+    }
+
+    async fn generate_dek(&self, context: &EncryptionContext) -> Result<(Dek, WrappedDek)> {
+        let call = self.own().generate_data_key().key_id(self.allowed.name.as_str());
+        let call = call.key_spec(DataKeySpec::Aes256).set_encryption_context(pairs(context));
+        let reply = call.set_grant_tokens(self.tokens()).send().await;
+        let reply = reply.map_err(|e| failed(e, self.asked("GenerateDataKey")))?;
+        let dek = taken(reply.plaintext)?;
+        let key_id = self.allowed.told(reply.key_id.as_deref(), reply.key_material_id.as_deref())?;
+        Ok((dek, WrappedDek::new(key_id, ciphertext(reply.ciphertext_blob)?)))
+    }
+
+    async fn wrap_dek(&self, dek: &Dek, context: &EncryptionContext) -> Result<WrappedDek> {
+        // Encrypt does not tell the material. Asked before it: what was current then is not
+        // newer than what it used. Who may not ask has none stored.
+        if self.allowed.is_to_ask() && self.describe().await.is_err() {
+            self.allowed.does_not_tell();
+        }
+        let call = self.own().encrypt().key_id(self.allowed.name.as_str());
+        let call = call.plaintext(Blob::new(dek.expose()?)).set_encryption_context(pairs(context));
+        let reply = call.set_grant_tokens(self.tokens()).send().await;
+        let reply = reply.map_err(|e| failed(e, self.asked("Encrypt")))?;
+        let key_id = self.allowed.wrapped(reply.key_id.as_deref())?;
+        Ok(WrappedDek::new(key_id, ciphertext(reply.ciphertext_blob)?))
+    }
+
+    async fn unwrap_dek(&self, wrapped: &WrappedDek, context: &EncryptionContext) -> Result<Dek> {
+        let said = "aws-kms: not a key that this KEK accepts";
+        let arn = self.allowed.allowed(&wrapped.key_id).ok_or_else(|| Error::new(ErrorKind::Denied, said))?;
+        if !(1..=MOST_CIPHERTEXT).contains(&wrapped.ciphertext.len()) {
+            return Err(Error::authentication());
+        }
+        let region = arn.place.region;
+        let call = self.clients.of(region).decrypt().key_id(arn.text);
+        let call = call
+            .ciphertext_blob(Blob::new(wrapped.ciphertext.as_slice()))
+            .set_encryption_context(pairs(context));
+        let reply = call.set_grant_tokens(self.tokens()).send().await;
+        let asked = Asked { operation: "Decrypt", region };
+        let reply = reply.map_err(|e| failed(e, asked))?;
+        let dek = taken(reply.plaintext)?;
+        match reply.key_id {
+            Some(told) if told == arn.text => Ok(dek),
+            Some(_) => Err(bad("aws-kms: the reply to Decrypt names another key than was asked for")),
+            None => Err(left_out("KeyId")),
+        }
+    }
+
+    async fn current_key(&self) -> Result<Option<KeyId>> {
+        self.describe().await.map(Some)
+    }
+}
+
+/// The pairs as they are. KMS takes no context for the empty one.
+fn pairs(context: &EncryptionContext) -> Option<HashMap<String, String>> {
+    let pairs = || context.iter().map(|(k, v)| (k.into(), v.into())).collect();
+    (!context.is_empty()).then(pairs)
+}
+
+/// The DEK of a reply, whose own bytes are wiped.
+fn taken(plaintext: Option<Blob>) -> Result<Dek> {
+    Dek::take(plaintext.ok_or_else(|| left_out("Plaintext"))?.into_inner())
+}
+
+fn ciphertext(blob: Option<Blob>) -> Result<Vec<u8>> {
+    blob.map(Blob::into_inner).ok_or_else(|| left_out("CiphertextBlob"))
+}
+
+fn left_out(field: &str) -> Error {
+    Error::new(ErrorKind::BadReply, format!("aws-kms: a reply without {field}"))
+}
+
+fn bad(said: &'static str) -> Error {
+    Error::new(ErrorKind::BadReply, said)
+}

@@ -1,0 +1,119 @@
+//! From a URI and what the AWS tools are configured with.
+use super::{AwsKms, allowed::checked_region, arn::Name};
+use crate::{
+    Error, ErrorKind, Result,
+    kek::{KeyUri, on_tokio::on_io},
+};
+use aws_config::{BehaviorVersion, ConfigLoader, Region};
+use aws_sdk_kms::{Client, Config, config::SharedHttpClient};
+use aws_smithy_http_client::{
+    Builder, Connector,
+    proxy::ProxyConfig,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
+use std::{sync::OnceLock, time::Duration};
+
+/// The region may be asked of the machine's metadata service, which may not be there.
+const TIME_TO_CONFIGURE: Duration = Duration::from_secs(10);
+const PARAMETERS: &[&str] = &[
+    "accept",
+    "accept-account",
+    "dual-stack",
+    "endpoint",
+    "fips",
+    "grant-token",
+    "profile",
+    "region",
+    "regions",
+];
+
+impl AwsKms {
+    pub(in crate::kek) async fn from_uri(uri: &KeyUri) -> Result<Self> {
+        uri.only(PARAMETERS)?;
+        let name = Name::parse(uri.rest())?;
+        let region = region(uri, &name)?;
+        let list =
+            |name| uri.param(name).into_iter().flat_map(|all| all.split(',')).filter(|s| !s.is_empty());
+        // Whatever is wrong with the URI is told before anything is looked up.
+        let loader = loader(uri, region.clone())?;
+        let config = on_io(async move {
+            let loading = tokio::time::timeout(TIME_TO_CONFIGURE, loader.load()).await;
+            loading.map_err(|_| {
+                Error::new(ErrorKind::Unavailable, "aws-kms: reading the AWS configuration took too long")
+            })
+        });
+        let config = config.await?;
+        let mut kek = Self::from_client(Client::from_conf(Config::from(&config)), uri.rest())?;
+        for arn in list("accept") {
+            kek = kek.accept(arn)?;
+        }
+        for account in list("accept-account") {
+            kek = kek.accept_account(account)?;
+        }
+        for region in list("regions") {
+            kek = kek.in_region(region)?;
+        }
+        for token in list("grant-token") {
+            kek = kek.grant_token(token)?;
+        }
+        Ok(kek)
+    }
+}
+
+/// The one that the URI or the key's ARN names.
+fn region(uri: &KeyUri, name: &Name) -> Result<Option<String>> {
+    let named = uri.param("region").map(checked_region).transpose()?;
+    match (name.region(), named) {
+        (Some(of_key), Some(named)) if of_key != named => {
+            Err(Error::misuse(format!("aws-kms: the key is in {of_key}, and region= says {named}")))
+        }
+        (Some(of_key), _) => Ok(Some(of_key.into())),
+        (None, named) => Ok(named),
+    }
+}
+
+fn loader(uri: &KeyUri, region: Option<String>) -> Result<ConfigLoader> {
+    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http_client());
+    if let Some(region) = region {
+        loader = loader.region(Region::new(region));
+    }
+    if let Some(profile) = uri.param("profile") {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(url) = uri.param("endpoint") {
+        if !(url.starts_with("https://") || url.starts_with("http://")) {
+            return Err(Error::misuse("aws-kms: endpoint: a URL that begins with https:// or http://"));
+        }
+        loader = loader.endpoint_url(url);
+    }
+    if let Some(fips) = flag(uri, "fips")? {
+        loader = loader.use_fips(fips);
+    }
+    if let Some(dual_stack) = flag(uri, "dual-stack")? {
+        loader = loader.use_dual_stack(dual_stack);
+    }
+    Ok(loader)
+}
+
+fn flag(uri: &KeyUri, name: &str) -> Result<Option<bool>> {
+    match uri.param(name) {
+        None => Ok(None),
+        Some("true") => Ok(Some(true)),
+        Some("false") => Ok(Some(false)),
+        Some(_) => Err(Error::misuse(format!("aws-kms: {name} is true or false"))),
+    }
+}
+
+/// One for the process: its connections live on the I/O thread, which does not end.
+fn http_client() -> SharedHttpClient {
+    static CLIENT: OnceLock<SharedHttpClient> = OnceLock::new();
+    let make = || {
+        Builder::new().build_with_connector_fn(|settings, components| {
+            let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
+            connector.set_connector_settings(settings.cloned());
+            connector.set_sleep_impl(components.and_then(|c| c.sleep_impl()));
+            connector.tls_provider(Provider::Rustls(CryptoMode::Ring)).build()
+        })
+    };
+    CLIENT.get_or_init(make).clone()
+}
