@@ -209,7 +209,7 @@ fn not_reached(error: &ConnectorError) -> (ErrorKind, String) {
         return (kind, said.into());
     }
     if let Some(e) = find::<rustls::Error>(error) {
-        return (Unavailable, format!("TLS: {}; nothing was sent", certificate(e)));
+        return (Unavailable, format!("TLS: {}", certificate(e)));
     }
     if error.is_timeout() {
         return (Unavailable, format!("{NOT_REACHED} in time: look at the network and the endpoint"));
@@ -249,13 +249,15 @@ fn certificate(error: &rustls::Error) -> &'static str {
     };
     match error {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "the endpoint's certificate has expired, or this machine's clock is wrong"
+            "the endpoint's certificate has expired, or this machine's clock is wrong; nothing was sent"
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "the endpoint's certificate is another host's"
+            "the endpoint's certificate is another host's; nothing was sent"
         }
-        CertificateError::UnknownIssuer => "the endpoint's certificate is of an unknown issuer",
-        _ => "the endpoint's certificate is not valid",
+        CertificateError::UnknownIssuer => {
+            "the endpoint's certificate is of an unknown issuer; nothing was sent"
+        }
+        _ => "the endpoint's certificate is not valid; nothing was sent",
     }
 }
 
