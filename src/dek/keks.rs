@@ -157,7 +157,11 @@ impl Keks {
 
     /// Those that open: all.
     pub(super) fn all(&self) -> impl Iterator<Item = &Kek> {
-        self.all.iter().map(|kek| &**kek)
+        self.every().map(|kek| &**kek)
+    }
+
+    pub(super) fn every(&self) -> impl Iterator<Item = &Arc<Kek>> {
+        self.all.iter()
     }
 
     /// How long to wait for one alone.

@@ -55,8 +55,13 @@ impl Keks {
         header: &'a Header,
         context: &EncryptionContext,
     ) -> Result<Unwrapped<'a>> {
-        if !header.tries().iter().any(|copy| self.first_accepted(copy).is_some()) {
-            return Err(none_matches(header));
+        let is_accepted = || header.tries().iter().any(|copy| self.first_accepted(copy).is_some());
+        if !is_accepted() {
+            // An alias may lead there by now.
+            self.ask_for_current(header).await;
+            if !is_accepted() {
+                return Err(none_matches(header));
+            }
         }
         let (mut ways, by) = (self.ways(header, context), self.deadline());
         let (mut over, mut pauses) = (Vec::new(), Pauses::new());
@@ -109,6 +114,16 @@ impl Keks {
             }
         }
         is_opened.into_iter().all(|is| is)
+    }
+
+    /// Has the KEKs say which key is current, of which the header names the scheme; each at
+    /// most twice a minute.
+    async fn ask_for_current(&self, header: &Header) {
+        let mut recipients = header.tries().iter().flat_map(HeaderCopy::recipients);
+        let schemes: Vec<_> = recipients.by_ref().map(|r| &*r.scheme).collect();
+        for kek in self.every().filter(|kek| schemes.contains(&kek.scheme())) {
+            kek.current_key_told().await;
+        }
     }
 
     fn ways<'a, 'k>(&'k self, header: &'a Header, context: &EncryptionContext) -> Vec<Way<'a, 'k>> {

@@ -139,6 +139,10 @@ impl<B: KmsBackend> KmsBackend for OnTokio<B> {
     async fn current_key(&self) -> Result<Option<KeyId>> {
         self.run(|b| async move { b.current_key().await }).await
     }
+
+    fn calls_per_second(&self) -> Option<u32> {
+        self.backend.calls_per_second()
+    }
 }
 
 impl<B> fmt::Debug for OnTokio<B> {

@@ -13,6 +13,10 @@ use aws_sdk_kms::Client;
 use calls::Calls;
 use std::fmt;
 
+/// A tenth of the smallest quota that an account has for these calls in a region, all its
+/// programs together.
+const CALLS_PER_SECOND: u32 = 550;
+
 /// A key in AWS KMS: scheme `aws-kms`, URI `aws-kms:ARN` and the like
 /// ([`kek`](super)'s table).
 ///
@@ -122,6 +126,10 @@ impl KmsBackend for AwsKms {
 
     async fn current_key(&self) -> Result<Option<KeyId>> {
         self.on_tokio().current_key().await
+    }
+
+    fn calls_per_second(&self) -> Option<u32> {
+        Some(CALLS_PER_SECOND)
     }
 }
 
