@@ -241,6 +241,26 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("\"10m\"", "\"10 min\"", ":5: purpose.orders.dek.time: must be at least"),
     ("\"10m\"", "10m", ":5: purpose.orders.dek.time: "),
     ("dek = {", "dek = [] #", ":5: purpose.orders.dek: must be a table"),
+    (
+        "dek = {",
+        "outage = { deadline = '0s' }\ndek = {",
+        ":5: purpose.orders.outage.deadline: must be at least \"1s\"",
+    ),
+    (
+        "dek = {",
+        "outage = { seal_for = 180 }\ndek = {",
+        ":5: purpose.orders.outage.seal_for: must be at least \"0s\"",
+    ),
+    (
+        "dek = {",
+        "outage = { calls_per_second = 0 }\ndek = {",
+        ":5: purpose.orders.outage.calls_per_second: must be a number",
+    ),
+    (
+        "dek = {",
+        "outage = { retries = 3 }\ndek = {",
+        ":5: purpose.orders.outage.retries: unknown key; there is deadline",
+    ),
     ("dek = {", "must_wrap = 0\ndek = {", ":5: purpose.orders.must_wrap: at least 0 KEKs must wrap"),
     ("dek = {", "must_wrap = 3\ndek = {", ":5: purpose.orders.must_wrap: at least 3 KEKs must wrap"),
     ("dek = {", "must_wrap = true\ndek = {", ":5: purpose.orders.must_wrap: must be an integer"),

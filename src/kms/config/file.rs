@@ -4,7 +4,7 @@ use super::{
     node::{Fields, Node},
     place::{Place, Source},
 };
-use crate::{DekPolicy, EncryptionContext, Result, WrapPolicy, kek::KeyUri};
+use crate::{DekPolicy, EncryptionContext, OutagePolicy, Result, WrapPolicy, kek::KeyUri};
 use std::{
     collections::{HashMap, HashSet},
     time::Duration,
@@ -20,6 +20,7 @@ pub(super) struct Purpose {
     pub(super) context: EncryptionContext,
     pub(super) policy: DekPolicy,
     pub(super) wrap: WrapPolicy,
+    pub(super) outage: OutagePolicy,
 }
 
 #[derive(Debug)]
@@ -90,7 +91,8 @@ fn purpose<'a>(name: &str, node: &Node<'a>) -> Result<(Purpose, Node<'a>)> {
     let mut fields = node.table()?;
     let (wrapping, opening) = (fields.take("keks"), fields.take("opens_with"));
     let (context, dek, least) = (fields.take("context"), fields.take("dek"), fields.take("must_wrap"));
-    fields.no_others("keks, must_wrap, opens_with, context, dek")?;
+    let outage = fields.take("outage");
+    fields.no_others("keks, must_wrap, opens_with, context, dek, outage")?;
     let (wrapping, context) = (fields.need("keks", wrapping)?, fields.need("context", context)?);
 
     let mut seen = HashSet::new();
@@ -110,6 +112,7 @@ fn purpose<'a>(name: &str, node: &Node<'a>) -> Result<(Purpose, Node<'a>)> {
         policy: dek.map_or(Ok(DekPolicy::default()), |node| policy(&node))?,
         context: self::context(&context)?,
         wrap,
+        outage: outage.map_or(Ok(OutagePolicy::default()), |node| self::outage(&node))?,
     };
     Ok((purpose, context))
 }
@@ -146,6 +149,32 @@ fn must_wrap(node: &Node<'_>, of: usize) -> Result<WrapPolicy> {
     Ok(policy)
 }
 
+fn outage(node: &Node<'_>) -> Result<OutagePolicy> {
+    let mut fields = node.table()?;
+    let mut policy = OutagePolicy::default();
+    if let Some(node) = fields.take("deadline") {
+        policy = policy.deadline(time(&node, 1)?);
+    }
+    if let Some(node) = fields.take("seal_for") {
+        policy = policy.seal_for(time(&node, 0)?);
+    }
+    if let Some(node) = fields.take("calls_per_second") {
+        let calls = u32::try_from(node.integer()?).ok().filter(|n| *n > 0);
+        policy =
+            policy.calls_per_second(calls.ok_or_else(|| node.error("must be a number from 1 to 2^32 - 1"))?);
+    }
+    fields.no_others("deadline, seal_for, calls_per_second")?;
+    Ok(policy)
+}
+
+/// At least so many seconds.
+fn time(node: &Node<'_>, least: u64) -> Result<Duration> {
+    let seconds = node.text().ok().and_then(|text| amount(text, TIME)).filter(|n| *n >= least);
+    let said =
+        || node.error(format!("must be at least \"{least}s\", with a unit: s, m, h or d, as in \"10m\""));
+    seconds.map(Duration::from_secs).ok_or_else(said)
+}
+
 fn policy(node: &Node<'_>) -> Result<DekPolicy> {
     let mut fields = node.table()?;
     let mut policy = DekPolicy::default();
@@ -159,10 +188,7 @@ fn policy(node: &Node<'_>) -> Result<DekPolicy> {
         policy = policy.for_bytes(bytes.filter(|n| *n > 0).ok_or_else(|| node.error(said))?);
     }
     if let Some(node) = fields.take("time") {
-        let seconds = node.text().ok().and_then(|text| amount(text, TIME));
-        let said = "must be at least \"1s\", with a unit: s, m, h or d, as in \"10m\"";
-        let seconds = seconds.filter(|n| *n > 0).ok_or_else(|| node.error(said))?;
-        policy = policy.for_time(Duration::from_secs(seconds));
+        policy = policy.for_time(time(&node, 1)?);
     }
     fields.no_others("messages, bytes, time")?;
     Ok(policy)

@@ -121,7 +121,8 @@ impl KeySet {
 /// The `Kms` of one purpose, its KEKs opened.
 async fn open(source: Source<'_>, purpose: Purpose, schemes: &Schemes) -> Result<Kms> {
     let within = |place: &Place, e| within(&source.shown(place), e);
-    let mut builder = Kms::builder().dek_policy(purpose.policy).wrap_policy(purpose.wrap);
+    let mut builder =
+        Kms::builder().dek_policy(purpose.policy).wrap_policy(purpose.wrap).outage_policy(purpose.outage);
     for Kek { uri, place } in purpose.keks {
         builder = builder.kek(schemes.from_uri(&uri).await.map_err(|e| within(&place, e))?);
     }
