@@ -152,8 +152,10 @@ fn an_alias_that_moved_strands_nothing() {
     assert_eq!((key_of(&old), key_of(&new)), (one.clone(), two.clone()));
     assert_eq!(scope(kek.clone()).open(aad, &old).wait().unwrap().plaintext, b"old");
 
-    // A new process, told nothing: it makes no call, and says which key it lacks.
+    // A new process, told nothing, opens what the alias leads to now. For the other key it
+    // makes no call, and says that it lacks it.
     let anew = || AwsKms::from_client(client(proxy.at), &alias).unwrap();
+    assert_eq!(scope(anew()).open(aad, &new).wait().unwrap().plaintext, b"new");
     let fresh = anew();
     assert_eq!(fresh.current_key().wait().unwrap().unwrap().as_str(), two);
     proxy.forget();
@@ -396,6 +398,7 @@ fn the_program_takes_what_the_aws_tools_take() {
     };
     let opened = open(&env, &whole);
     assert_eq!((opened.stdout.as_slice(), &*said(&opened)), (&b"two pounds of tea"[..], ""));
+    assert_eq!(open(&env, &kek).stdout, b"two pounds of tea", "by the alias alone");
 
     // A profile in the files, region and endpoint in the URI.
     std::fs::create_dir(folder.join(".aws")).unwrap();
