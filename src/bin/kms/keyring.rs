@@ -3,7 +3,7 @@ use crate::{
     args::{KeyArgs, KeyringArgs, KeyringCommand, PassphraseArgs, VersionArgs},
     failure::{Failure, say},
     passphrase::{ask, ask_new, from},
-    text::{visible_json, visible_path},
+    text::{self, visible_path},
 };
 use libkms::kek::{KeyInfo, KeyState, Keyring, KeyringFile, Passphrase};
 use serde::Serialize;
@@ -128,7 +128,7 @@ fn list(path: &Path, passphrase: &PassphraseArgs, json: bool) -> Result<(), Fail
     let (keys, passphrase) = (file.keys()?, file.has_passphrase()?);
     let keys: Vec<_> = keys.into_iter().map(|key| KeyReport::of(key, passphrase)).collect();
     let text = if json {
-        visible_json(&serde_json::to_string_pretty(&keys).expect("numbers and strings")) + "\n"
+        text::json(&keys)
     } else {
         let first = if passphrase { "under a passphrase\n" } else { "" };
         [first.into()].into_iter().chain(keys.iter().map(KeyReport::text)).collect()

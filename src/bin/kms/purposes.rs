@@ -3,7 +3,7 @@ use crate::{
     args::PurposesArgs,
     failure::Failure,
     output::print,
-    text::{visible, visible_json},
+    text::{json, visible},
 };
 use libkms::{EncryptionContext, KeySet, Wait};
 use serde::Serialize;
@@ -13,7 +13,7 @@ pub(crate) fn run(args: &PurposesArgs) -> Result<ExitCode, Failure> {
     let keys = KeySet::load(&args.config).wait()?;
     let text = if args.json {
         let all: Vec<_> = keys.iter().map(|(name, scope)| Report::of(name, scope.context())).collect();
-        visible_json(&serde_json::to_string_pretty(&all).expect("strings")) + "\n"
+        json(&all)
     } else {
         keys.iter().map(|(name, scope)| line(name, scope.context())).collect()
     };
