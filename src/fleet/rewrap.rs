@@ -2,10 +2,10 @@
 use super::{
     Counts, Failed,
     look::{Names, look, name, names},
-    workers::{each, usual},
+    workers::{caught, each, usual},
 };
 use crate::{
-    EncryptionContext, Error, ErrorKind, Freshness, Header, Kms, Result,
+    EncryptionContext, Error, Freshness, Header, Kms, Result,
     rt::{
         sync::{Mutex, lock},
         wait,
@@ -14,7 +14,6 @@ use crate::{
 use std::{
     collections::HashSet,
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
 };
 
@@ -129,9 +128,9 @@ impl<'a> Rewrap<'a> {
 
     fn safely(&self, file: Result<PathBuf, Failed>, verified: &Verified) -> Result<(PathBuf, Done), Failed> {
         let path = file?;
-        match catch_unwind(AssertUnwindSafe(|| self.rewrap(&path, verified))) {
+        match caught(|| self.rewrap(&path, verified)) {
             Ok(done) => Ok((path, done)),
-            Err(_) => Err(Failed::new(path, panicked())),
+            Err(e) => Err(Failed::new(path, e)),
         }
     }
 
@@ -234,10 +233,6 @@ pub(super) fn count(counts: &mut Counts, names: Names) {
     for name in names {
         *counts.entry(name).or_default() += 1;
     }
-}
-
-pub(super) fn panicked() -> Error {
-    Error::new(ErrorKind::BadReply, "the work on this file panicked")
 }
 
 impl fmt::Debug for Rewrap<'_> {

@@ -2,15 +2,11 @@
 use super::{
     Counts, Failed,
     look::{Names, look, names},
-    rewrap::{count, panicked},
-    workers::{each, usual},
+    rewrap::count,
+    workers::{caught, each, usual},
 };
 use crate::{Damage, Error, Freshness, Header, Kms, Result, rt::wait};
-use std::{
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
-};
+use std::{fmt, path::PathBuf};
 
 /// Files that are looked at before the first of them is told.
 const BATCH: usize = 1024;
@@ -117,9 +113,8 @@ impl<'a> Survey<'a> {
 
     fn look(&self, file: Result<PathBuf, Failed>) -> Result<(PathBuf, Option<Looked>), Failed> {
         let path = file?;
-        let looked =
-            catch_unwind(AssertUnwindSafe(|| look(&path).map(|header| header.map(|h| self.weigh(&h)))));
-        match looked.unwrap_or_else(|_| Err(panicked())) {
+        let looked = caught(|| look(&path).map(|header| header.map(|h| self.weigh(&h))));
+        match looked.and_then(|looked| looked) {
             Ok(looked) => Ok((path, looked)),
             Err(e) => Err(Failed::new(path, e)),
         }

@@ -1,7 +1,8 @@
 //! Many files at once, on threads of their own.
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 use std::{
     num::NonZero,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Mutex, mpsc::sync_channel},
     thread,
 };
@@ -12,6 +13,12 @@ const MOST: usize = 256;
 /// The work is waiting, for a disk and for a KMS: more than two even on a small machine.
 pub(super) fn usual() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get).clamp(4, MOST)
+}
+
+/// What `work` gives; a panic is an error of the file that it is about.
+pub(super) fn caught<T>(work: impl FnOnce() -> T) -> Result<T> {
+    let panicked = |_| Error::new(ErrorKind::BadReply, "the work on this file panicked");
+    catch_unwind(AssertUnwindSafe(work)).map_err(panicked)
 }
 
 /// Works on `items`, each on one of so many threads, and gives the outcomes to `done`, on this
