@@ -1,11 +1,12 @@
 //! The life of a DEK: how much it seals, how long it is remembered, what a KMS that fails
 //! does to it.
 mod common;
+#[path = "common/unsure.rs"]
+mod unsure;
 
 use common::*;
 use libkms::{
-    Aad, Dek, DekPolicy, EncryptionContext, ErrorKind, Freshness, KeyId, Kms, OutagePolicy, Result, Scope,
-    Wait, WrappedDek, async_trait,
+    Aad, DekPolicy, EncryptionContext, ErrorKind, Freshness, Kms, OutagePolicy, Result, Scope, Wait,
     kek::{Fault, KmsBackend, Mock},
     rt::{BoxFuture, Runtime, Simulated},
 };
@@ -15,6 +16,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use unsure::Unsure;
 
 fn with_policy(kek: &Mock, policy: DekPolicy) -> Scope {
     let kms = Kms::builder().kek(kek.clone()).dek_policy(policy).build().unwrap();
@@ -370,32 +372,6 @@ fn f37_a_dek_whose_time_is_over_does_not_serve_where_nobody_sweeps() {
     assert_eq!(kek.calls(), 3);
     seal(&scope).unwrap();
     assert_eq!(kek.calls(), 4);
-}
-
-/// Which key is current is worth no waiting, and no panic.
-struct Unsure(Mock, &'static str);
-
-#[async_trait]
-impl KmsBackend for Unsure {
-    fn scheme(&self) -> &str {
-        "x-unsure"
-    }
-    fn accepts(&self, key_id: &KeyId) -> bool {
-        self.0.accepts(key_id)
-    }
-    async fn wrap_dek(&self, dek: &Dek, context: &EncryptionContext) -> Result<WrappedDek> {
-        self.0.wrap_dek(dek, context).await
-    }
-    async fn unwrap_dek(&self, wrapped: &WrappedDek, context: &EncryptionContext) -> Result<Dek> {
-        self.0.unwrap_dek(wrapped, context).await
-    }
-    async fn current_key(&self) -> Result<Option<KeyId>> {
-        match self.1 {
-            "hangs" => std::future::pending().await,
-            "panics" => panic!("on purpose"),
-            _ => Ok(None),
-        }
-    }
 }
 
 #[test]

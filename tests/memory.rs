@@ -4,11 +4,12 @@
 mod common;
 #[path = "common/forge.rs"]
 mod forge;
+#[path = "common/unsure.rs"]
+mod unsure;
 
 use common::*;
 use libkms::{
-    Aad, Dek, EncryptionContext, ErrorKind, Freshness, Header, KeyId, Kms, Result, Scope, SealOptions, Wait,
-    WrappedDek, async_trait,
+    Aad, Dek, EncryptionContext, ErrorKind, Freshness, Header, Kms, Result, Scope, SealOptions, Wait,
     kek::{Keyring, KeyringFile, KmsBackend, Mock, OnTokio, Passphrase},
     secret::residency,
 };
@@ -17,6 +18,7 @@ use std::{
     os::unix::{fs::PermissionsExt, process::CommandExt},
     process::Command,
 };
+use unsure::Unsure;
 
 /// Runs `child` in a fork, and gives what it answers.
 fn in_fork(child: impl FnOnce() -> u8) -> i32 {
@@ -54,7 +56,7 @@ fn f16_after_a_fork_every_call_of_the_child_answers_forked() {
     let mut sealing = scope.sealer(Aad::empty()).wait().unwrap();
     let wrapped = ring.wrap_dek(&dek, scope.context()).wait().unwrap();
     // Nobody in the child would end the wait for a key that is not told.
-    let silent = common::scope(Silent(Mock::new("k")), &[]);
+    let silent = common::scope(Unsure(Mock::new("k"), "hangs"), &[]);
 
     let answer = in_fork(|| {
         let mut out = Vec::new();
@@ -84,28 +86,6 @@ fn f16_after_a_fork_every_call_of_the_child_answers_forked() {
     });
     assert_eq!(answer, 0, "the check with this number failed in the child");
     assert_eq!(open(&scope, "", &sealed).unwrap(), b"x", "and the parent goes on");
-}
-
-/// Does not say which key is current.
-struct Silent(Mock);
-
-#[async_trait]
-impl KmsBackend for Silent {
-    fn scheme(&self) -> &str {
-        self.0.scheme()
-    }
-    fn accepts(&self, key_id: &KeyId) -> bool {
-        self.0.accepts(key_id)
-    }
-    async fn wrap_dek(&self, dek: &Dek, context: &EncryptionContext) -> Result<WrappedDek> {
-        self.0.wrap_dek(dek, context).await
-    }
-    async fn unwrap_dek(&self, wrapped: &WrappedDek, context: &EncryptionContext) -> Result<Dek> {
-        self.0.unwrap_dek(wrapped, context).await
-    }
-    async fn current_key(&self) -> Result<Option<KeyId>> {
-        std::future::pending().await
-    }
 }
 
 /// The I/O thread stays with the parent; so does a runtime that was handed over.
