@@ -4,10 +4,11 @@ use crate::{
     Copies, EncryptionContext, Header, Reference, Result, Suite,
     crypto::Xaes256Gcm,
     envelope::{DerivedKeys, HeaderCopy, Plan},
+    rt::sync::atomic::AtomicU64,
     secret::check_fork,
     stream::{Sealing, take_from},
 };
-use std::sync::{Arc, atomic::AtomicU64};
+use std::sync::Arc;
 
 /// A DEK that seals records of one suite, and what it may still seal here. It was made or
 /// unwrapped for that: one that was remembered to open cannot become it.

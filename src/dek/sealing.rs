@@ -14,6 +14,7 @@ use crate::{
         sync::atomic::{AtomicU64, Ordering},
     },
     secret::check_fork,
+    stream::take_from,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -85,7 +86,7 @@ impl SealDek {
         is
     }
 
-    /// Whether it may seal what was taken, still.
+    /// Whether it may seal anything, in an outage at least.
     pub(crate) fn may_still_seal(&self, now: Duration) -> bool {
         now < self.ceiling
     }
@@ -106,14 +107,11 @@ impl SealDek {
 
     /// The same past its time, up to the ceiling.
     fn take_late(&self, now: Duration, len: u64) -> bool {
-        now < self.ceiling && self.take_bytes(len)
+        self.may_still_seal(now) && self.take_bytes(len)
     }
 
     fn take_bytes(&self, len: u64) -> bool {
-        let less = |left: &AtomicU64, by: u64| {
-            left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(by)).is_ok()
-        };
-        less(&self.messages, 1) && less(&self.bytes, len)
+        take_from(&self.messages, 1).is_ok() && take_from(&self.bytes, len).is_ok()
     }
 
     /// Whether it is good for more than these bytes.

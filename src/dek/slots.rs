@@ -5,7 +5,7 @@ use super::{
     sealing::SealDek,
 };
 use crate::{
-    EncryptionContext, Error, ErrorKind, Result,
+    EncryptionContext, Error, Result,
     kek::shortened,
     rt::{
         Flight, Runtime,
@@ -207,7 +207,7 @@ impl Landing {
     pub(super) fn failed(&self, error: &Error) {
         let rt = &*self.slots.rt;
         self.settle_with(|old| match old {
-            Some(old) if error.kind() == ErrorKind::Unavailable && rt.now() < old.dek.ceiling() => {
+            Some(old) if error.is_retryable() && old.dek.may_still_seal(rt.now()) => {
                 State::Kept(old.again(rt))
             }
             _ => State::Empty,

@@ -119,8 +119,8 @@ impl Keks {
     /// Has the KEKs say which key is current, of which the header names the scheme; each at
     /// most twice a minute.
     async fn ask_for_current(&self, header: &Header) {
-        let mut recipients = header.tries().iter().flat_map(HeaderCopy::recipients);
-        let schemes: Vec<_> = recipients.by_ref().map(|r| &*r.scheme).collect();
+        let recipients = header.tries().iter().flat_map(HeaderCopy::recipients);
+        let schemes: Vec<_> = recipients.map(|r| &*r.scheme).collect();
         for kek in self.every().filter(|kek| schemes.contains(&kek.scheme())) {
             kek.current_key_told().await;
         }
@@ -132,8 +132,7 @@ impl Keks {
         let mut ways = Vec::<Way<'a, 'k>>::new();
         for recipient in copies.flat_map(HeaderCopy::recipients) {
             if ways.iter().all(|way| way.recipient != recipient) {
-                let accept = self.all().filter(|kek| kek.accepts(recipient));
-                for kek in accept {
+                for kek in self.all().filter(|kek| kek.accepts(recipient)) {
                     ways.push(Way { place: ways.len(), recipient, kek, said: None });
                 }
             }

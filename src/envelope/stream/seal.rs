@@ -4,14 +4,9 @@ use crate::{
     Error, Result,
     crypto::{Cobblestone, wipe_from},
     envelope::PayloadKey,
+    rt::sync::atomic::{AtomicU64, Ordering},
 };
-use std::{
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{io, sync::Arc};
 use zeroize::Zeroizing;
 
 /// Seals a stream: push plaintext, take the envelope. [`finish`](Self::finish) writes the
