@@ -1,5 +1,7 @@
 //! A KMS that fails: how long sealing goes on, how often it is asked, and what is told.
 mod common;
+#[path = "common/unsure.rs"]
+mod unsure;
 
 use common::context;
 use libkms::{
@@ -9,6 +11,7 @@ use libkms::{
     rt::{Runtime, Simulated},
 };
 use std::time::Duration;
+use unsure::Unsure;
 
 const S: Duration = Duration::from_secs(1);
 
@@ -290,4 +293,32 @@ fn what_is_remembered_opens_in_an_outage() {
     }
     world.until(605 * S);
     assert_eq!(open().unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+#[test]
+fn keks_that_do_not_say_which_key_is_current_are_asked_at_once_and_in_time() {
+    let clock = Simulated::seeded(7);
+    let hanging = |name| Unsure(Mock::on(clock.clone(), name), "hangs");
+    let kms = |policy| {
+        let builder = Kms::builder().runtime(clock.clone()).outage_policy(policy);
+        let builder = ["a", "b", "c"].into_iter().fold(builder, |b, name| b.kek(hanging(name)));
+        builder.build().unwrap().scope(EncryptionContext::empty())
+    };
+    let others = Kms::builder().runtime(clock.clone()).kek(hanging("d")).build().unwrap();
+    let others = clock.block_on(others.scope(EncryptionContext::empty()).seal(Aad::empty(), b"x")).unwrap();
+    for (policy, most) in [(OutagePolicy::default(), 3 * S), (OutagePolicy::default().deadline(2 * S), 2 * S)]
+    {
+        let (scope, begun) = (kms(policy), clock.now());
+        let error = clock.block_on(scope.open(Aad::empty(), &others)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NoMatchingKek);
+        assert_eq!(clock.now() - begun, most, "opened");
+        clock.advance(60 * S);
+        let sealed = clock.block_on(scope.seal(Aad::empty(), b"x")).unwrap();
+        // The question that is under way ends in vain; half a minute later comes the next.
+        clock.advance(3 * S);
+        clock.advance(30 * S);
+        let begun = clock.now();
+        clock.block_on(scope.rewrap(&sealed)).unwrap();
+        assert_eq!(clock.now() - begun, most, "rewrapped");
+    }
 }

@@ -4,7 +4,7 @@ use crate::{
     EncryptionContext, Header, KeyId, OutagePolicy, Recipient, Result,
     envelope::HeaderCopy,
     kek::{BackendHealth, Kek, Role},
-    rt::Runtime,
+    rt::{Runtime, join_all},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -50,7 +50,7 @@ impl Keks {
         freshness(copy, self.wrapping().map(|kek| (kek.scheme(), kek.current_key())))
     }
 
-    /// The same, waiting for backends that must be asked.
+    /// The same, waiting for backends that must be asked, until the deadline.
     pub(super) async fn copy_freshness_told(&self, copy: &HeaderCopy) -> Freshness {
         freshness(copy, self.current_told().await.into_iter())
     }
@@ -97,11 +97,9 @@ impl Keks {
     }
 
     async fn current_told(&self) -> Vec<(&str, Option<KeyId>)> {
-        let mut current = Vec::new();
-        for kek in self.wrapping() {
-            current.push((kek.scheme(), kek.current_key_told().await));
-        }
-        current
+        let by = self.deadline();
+        join_all(self.wrapping().map(|kek| async move { (kek.scheme(), kek.current_key_told(by).await) }))
+            .await
     }
 
     /// How often a KEK that wraps has named another key than before. Those are asked that

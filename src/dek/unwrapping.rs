@@ -7,6 +7,7 @@ use crate::{
     Attempt, Dek, EncryptionContext, Error, ErrorKind, Header, Recipient, Result,
     envelope::{DerivedKeys, HeaderCopy},
     kek::{Kek, Pauses, Role},
+    rt::join_all,
 };
 use std::time::Duration;
 
@@ -55,16 +56,16 @@ impl Keks {
         header: &'a Header,
         context: &EncryptionContext,
     ) -> Result<Unwrapped<'a>> {
+        let by = self.deadline();
         let is_accepted = || header.tries().iter().any(|copy| self.first_accepted(copy).is_some());
         if !is_accepted() {
             // An alias may lead there by now.
-            self.ask_for_current(header).await;
+            self.ask_for_current(header, by).await;
             if !is_accepted() {
                 return Err(none_matches(header));
             }
         }
-        let (mut ways, by) = (self.ways(header, context), self.deadline());
-        let (mut over, mut pauses) = (Vec::new(), Pauses::new());
+        let (mut ways, mut over, mut pauses) = (self.ways(header, context), Vec::new(), Pauses::new());
         // All are tried before any is tried again.
         loop {
             let calls: Vec<Call<'_, _, _>> = ways
@@ -118,12 +119,11 @@ impl Keks {
 
     /// Has the KEKs say which key is current, of which the header names the scheme; each at
     /// most twice a minute.
-    async fn ask_for_current(&self, header: &Header) {
+    async fn ask_for_current(&self, header: &Header, by: Duration) {
         let recipients = header.tries().iter().flat_map(HeaderCopy::recipients);
         let schemes: Vec<_> = recipients.map(|r| &*r.scheme).collect();
-        for kek in self.every().filter(|kek| schemes.contains(&kek.scheme())) {
-            kek.current_key_told().await;
-        }
+        let named = self.every().filter(|kek| schemes.contains(&kek.scheme()));
+        join_all(named.map(|kek| kek.current_key_told(by))).await;
     }
 
     fn ways<'a, 'k>(&'k self, header: &'a Header, context: &EncryptionContext) -> Vec<Way<'a, 'k>> {

@@ -9,6 +9,7 @@ use crate::{
             atomic::{AtomicU64, Ordering},
             lock,
         },
+        unless,
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -58,11 +59,13 @@ impl Kek {
         }
     }
 
-    /// The same, waiting for the answer where the backend must be asked.
-    pub(crate) async fn current_key_told(self: &Arc<Self>) -> Option<KeyId> {
+    /// The same, waiting for the answer where the backend must be asked, until `by`.
+    pub(crate) async fn current_key_told(self: &Arc<Self>, by: Duration) -> Option<KeyId> {
         match self.answer() {
             Answer::Known(key) => key,
-            Answer::Asking(flight) => flight.await,
+            Answer::Asking(flight) => {
+                unless(self.rt.sleep(by.saturating_sub(self.rt.now())), flight).await.flatten()
+            }
         }
     }
 
