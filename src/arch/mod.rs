@@ -1,13 +1,15 @@
 //! What depends on the machine: CPU kernels behind one set of names, and system calls.
 //!
-//! Callers see keys that seal and open; which kernel serves a key is chosen when the key
-//! is made. Today there is one: the RustCrypto crates, constant-time in software and on
-//! AES-NI or ARMv8 AES where the processor has them.
+//! Callers see keys that seal and open; which kernel serves a key is chosen when the key is
+//! made (`gcm`). Of other ciphers and key sizes, and of processors without kernels, the
+//! RustCrypto crates take care (`portable`): constant-time in software, and on AES-NI or
+//! ARMv8 AES where the processor has them.
 #[cfg(unix)]
 mod access;
 mod cache;
 mod clock;
 mod entropy;
+mod gcm;
 mod link;
 mod portable;
 #[cfg(all(unix, any(feature = "config", feature = "local")))]
@@ -18,7 +20,8 @@ pub(crate) use access::has_access_list;
 pub(crate) use cache::forget_cached;
 pub(crate) use clock::since_boot;
 pub(crate) use entropy::hardware_word;
+pub(crate) use gcm::{Aes256Enc, Aes256Gcm, wipe_from};
 pub(crate) use link::{link_open_file, rename_new};
-pub(crate) use portable::{Aes, Aes256Enc, Aes256Gcm, Block, on_cipher};
+pub(crate) use portable::{Aes, Block, on_cipher};
 #[cfg(all(unix, any(feature = "config", feature = "local")))]
 pub(crate) use user::effective_user;

@@ -8,29 +8,29 @@ use aes_gcm::{
 use zeroize::Zeroize;
 
 /// An expanded AES-256-GCM key (SP 800-38D, 96-bit nonces, 128-bit tags).
-pub(crate) struct Aes256Gcm(Locked<aes_gcm::Aes256Gcm>);
+pub(super) struct Aes256Gcm(aes_gcm::Aes256Gcm);
 
 impl Aes256Gcm {
-    pub(crate) fn new(key: &[u8; 32]) -> Result<Self> {
-        Ok(Self(Locked::new(|| aes_gcm::Aes256Gcm::new(key.into()))?))
+    pub(super) fn new(key: &[u8; 32]) -> Self {
+        Self(aes_gcm::Aes256Gcm::new(key.into()))
     }
 
     /// Encrypts in place and gives the tag. Limit beyond 2^36 - 32 bytes.
-    pub(crate) fn seal(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8]) -> Result<[u8; 16]> {
+    pub(super) fn seal(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8]) -> Result<[u8; 16]> {
         self.0
-            .get()?
             .encrypt_inout_detached(nonce.into(), aad, InOutBuf::from(data))
             .map(Into::into)
             .map_err(|_| Error::limit("more than 2^36 - 32 bytes in one AES-GCM message"))
     }
 
     /// Decrypts in place; on failure `data` is all zeros.
-    pub(crate) fn open(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8], tag: &[u8; 16]) -> Result<()> {
-        let key = self.0.get()?;
-        key.decrypt_inout_detached(nonce.into(), aad, InOutBuf::from(&mut *data), tag.into()).map_err(|_| {
-            data.zeroize();
-            Error::authentication()
-        })
+    pub(super) fn open(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8], tag: &[u8; 16]) -> Result<()> {
+        self.0.decrypt_inout_detached(nonce.into(), aad, InOutBuf::from(&mut *data), tag.into()).map_err(
+            |_| {
+                data.zeroize();
+                Error::authentication()
+            },
+        )
     }
 }
 
@@ -81,15 +81,14 @@ impl Aes {
 }
 
 /// An expanded AES-256 key that only encrypts blocks.
-pub(crate) struct Aes256Enc(Locked<aes::Aes256Enc>);
+pub(super) struct Aes256Enc(aes::Aes256Enc);
 
 impl Aes256Enc {
-    pub(crate) fn new(key: &[u8; 32]) -> Result<Self> {
-        Ok(Self(Locked::new(|| aes::Aes256Enc::new(key.into()))?))
+    pub(super) fn new(key: &[u8; 32]) -> Self {
+        Self(aes::Aes256Enc::new(key.into()))
     }
 
-    pub(crate) fn encrypt(&self, block: &mut Block) -> Result<()> {
-        self.0.get()?.encrypt_block(block);
-        Ok(())
+    pub(super) fn encrypt(&self, block: &mut [u8; 16]) {
+        self.0.encrypt_block(block.into());
     }
 }

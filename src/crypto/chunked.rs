@@ -19,7 +19,7 @@ pub(crate) const MAX_CHUNKS: u64 = 1 << 38;
 
 /// The key of one message.
 pub(crate) struct Cobblestone {
-    key: Aes256Gcm,
+    key: Locked<Aes256Gcm>,
     base_nonce: [u8; 12],
 }
 
@@ -52,7 +52,8 @@ impl Cobblestone {
         let mut head = [0; HEAD];
         head[..SALT].copy_from_slice(salt);
         head[SALT..].copy_from_slice(commitment);
-        Ok((Self { key: Aes256Gcm::new(key)?, base_nonce: *base_nonce }, head))
+        let key = Locked::new(|| Aes256Gcm::for_messages(key, CHUNK))?;
+        Ok((Self { key, base_nonce: *base_nonce }, head))
     }
 
     /// Encrypts chunk `index` in place and gives its tag. A chunk of [`CHUNK`] bytes is not
@@ -60,13 +61,15 @@ impl Cobblestone {
     pub(crate) fn seal_chunk(&self, index: u64, data: &mut [u8]) -> Result<[u8; TAG]> {
         debug_assert!(data.len() <= CHUNK);
         let nonce = self.nonce(index)?;
-        without_residue(|| self.key.seal(&nonce, &[], data))
+        let key = self.key.get()?;
+        without_residue(|| key.seal(&nonce, &[], data))
     }
 
     /// Decrypts chunk `index` in place; on failure `data` is all zeros.
     pub(crate) fn open_chunk(&self, index: u64, data: &mut [u8], tag: &[u8; TAG]) -> Result<()> {
         let nonce = self.nonce(index)?;
-        without_residue(|| self.key.open(&nonce, &[], data, tag))
+        let key = self.key.get()?;
+        without_residue(|| key.open(&nonce, &[], data, tag))
     }
 
     fn nonce(&self, index: u64) -> Result<[u8; 12]> {
@@ -84,7 +87,8 @@ pub(super) mod tests {
     use super::*;
 
     pub(crate) fn raw(key: &[u8; 32], base_nonce: &[u8; 12]) -> Cobblestone {
-        Cobblestone { key: Aes256Gcm::new(key).unwrap(), base_nonce: *base_nonce }
+        let key = Locked::new(|| Aes256Gcm::for_messages(key, CHUNK)).unwrap();
+        Cobblestone { key, base_nonce: *base_nonce }
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod keywrap;
 mod random;
 mod xaes;
 
+pub(crate) use crate::arch::wipe_from;
 #[cfg(feature = "passphrase")]
 pub(crate) use argon2::argon2id;
 pub(crate) use chunked::{CHUNK, Cobblestone, HEAD as STREAM_HEAD, TAG as CHUNK_TAG};
@@ -19,7 +20,7 @@ pub(crate) use hmac::hmac_sha512;
 #[cfg(feature = "local")]
 pub(crate) use keywrap::Kwp;
 pub(crate) use random::fill as random;
-pub(crate) use xaes::{Xaes256Gcm, wipe_from};
+pub(crate) use xaes::Xaes256Gcm;
 
 #[cfg(test)]
 pub(crate) mod vectors;

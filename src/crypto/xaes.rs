@@ -3,10 +3,9 @@
 use super::random;
 use crate::{
     Error, Result,
-    arch::{Aes256Enc, Aes256Gcm, Block},
+    arch::{Aes256Enc, Aes256Gcm},
     secret::without_residue,
 };
-use zeroize::Zeroizing;
 
 const NONCE: usize = 24;
 const TAG: usize = 16;
@@ -28,68 +27,47 @@ impl Xaes256Gcm<'_> {
     }
 
     fn seal_with(self, nonce: &[u8; NONCE], aad: &[u8], plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        let (key, nonce12) = self.message_key(nonce)?;
+        let (key, nonce12) = self.message_key(nonce, plaintext.len());
         let start = out.len();
         out.reserve(plaintext.len() + Self::OVERHEAD);
         out.extend_from_slice(nonce);
-        out.extend_from_slice(plaintext);
-        match key.seal(&nonce12, aad, &mut out[start + NONCE..]) {
-            Ok(tag) => out.extend_from_slice(&tag),
-            Err(e) => {
-                wipe_from(out, start);
-                return Err(e);
-            }
-        }
-        Ok(())
+        key.seal_onto(nonce12, aad, plaintext, out).inspect_err(|_| out.truncate(start))
     }
 
     /// Appends the plaintext to `out`; nothing is appended, and nothing left in its spare
     /// room, on failure.
     pub(crate) fn open(self, aad: &[u8], sealed: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        without_residue(|| self.open_payload(aad, sealed, out))
+        without_residue(|| {
+            let (nonce, rest) = sealed.split_first_chunk::<NONCE>().ok_or_else(Error::authentication)?;
+            let (key, nonce12) = self.message_key(nonce, rest.len());
+            key.open_onto(nonce12, aad, rest, out)
+        })
     }
 
-    fn open_payload(self, aad: &[u8], sealed: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        let (nonce, rest) = sealed.split_first_chunk::<NONCE>().ok_or_else(Error::authentication)?;
-        let (ciphertext, tag) = rest.split_last_chunk::<TAG>().ok_or_else(Error::authentication)?;
-        let (key, nonce12) = self.message_key(nonce)?;
-        let start = out.len();
-        out.reserve_exact(ciphertext.len());
-        out.extend_from_slice(ciphertext);
-        key.open(&nonce12, aad, &mut out[start..], tag).inspect_err(|_| wipe_from(out, start))
-    }
-
-    fn message_key(self, nonce: &[u8; NONCE]) -> Result<(Aes256Gcm, [u8; 12])> {
+    /// The key of a message of `len` bytes at most, and its nonce there.
+    fn message_key(self, nonce: &[u8; NONCE], len: usize) -> (Aes256Gcm, &[u8; 12]) {
         let (context, nonce12) = nonce.split_at(12);
-        let cipher = Aes256Enc::new(self.0)?;
-        let k1 = subkey(&cipher)?;
-        let mut key = Zeroizing::new([0u8; 32]);
-        for (i, half) in key.chunks_mut(16).enumerate() {
-            let mut m = Block::default();
-            m[..4].copy_from_slice(&[0, i as u8 + 1, b'X', 0]);
-            m[4..].copy_from_slice(context);
-            m.iter_mut().zip(&*k1).for_each(|(m, k)| *m ^= k);
-            cipher.encrypt(&mut m)?;
-            half.copy_from_slice(&m);
+        let cipher = Aes256Enc::new(self.0);
+        let k1 = subkey(&cipher);
+        let mut halves = [[0; 16]; 2];
+        for (half, number) in halves.iter_mut().zip(1..) {
+            half[..4].copy_from_slice(&[0, number, b'X', 0]);
+            half[4..].copy_from_slice(context);
+            half.iter_mut().zip(k1).for_each(|(m, k)| *m ^= k);
         }
-        Ok((Aes256Gcm::new(&key)?, nonce12.try_into().expect("24 - 12 bytes")))
+        cipher.encrypt(&mut halves);
+        let key = halves.as_flattened().try_into().expect("twice 16 bytes");
+        (Aes256Gcm::for_messages(key, len), nonce12.try_into().expect("24 - 12 bytes"))
     }
 }
 
 /// The CMAC subkey, K1 of the specification.
-fn subkey(cipher: &Aes256Enc) -> Result<Zeroizing<[u8; 16]>> {
-    let mut l = Block::default();
-    cipher.encrypt(&mut l)?;
-    let l = Zeroizing::new(u128::from_be_bytes(l.into()));
+fn subkey(cipher: &Aes256Enc) -> [u8; 16] {
+    let mut blocks = [[0; 16]; 2];
+    cipher.encrypt(&mut blocks);
+    let l = u128::from_be_bytes(blocks[0]);
     // No branch on the secret bit: its mask is all ones or all zeros.
-    Ok(Zeroizing::new((*l << 1 ^ (0u128.wrapping_sub(*l >> 127) & 0x87)).to_be_bytes()))
-}
-
-/// Cuts `out` back and wipes what is cut: it may be plaintext.
-pub(crate) fn wipe_from(out: &mut Vec<u8>, start: usize) {
-    use zeroize::Zeroize;
-    out[start..].zeroize();
-    out.truncate(start);
+    (l << 1 ^ (0u128.wrapping_sub(l >> 127) & 0x87)).to_be_bytes()
 }
 
 #[cfg(test)]

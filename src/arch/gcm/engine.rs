@@ -1,0 +1,148 @@
+//! Which instruction set serves, and the kernels that are compiled for it.
+#[cfg(target_arch = "x86_64")]
+use super::x86::{Aesni, Vaes256, Vaes512};
+use super::{
+    data::Data,
+    key::{Key, encrypt, expand, set},
+    lanes::{Block, Lanes},
+    message::crypt,
+};
+use std::sync::OnceLock;
+
+/// An instruction set that has kernels here, and that this processor has.
+#[derive(Clone, Copy)]
+pub(crate) struct Engine(Set);
+
+#[derive(Clone, Copy)]
+enum Set {
+    #[cfg(target_arch = "x86_64")]
+    Aesni(Aesni),
+    #[cfg(target_arch = "x86_64")]
+    Vaes256(Vaes256),
+    #[cfg(target_arch = "x86_64")]
+    Vaes512(Vaes512),
+}
+
+/// The kernels of `$engine`: a `Kernels`.
+macro_rules! kernels_of {
+    ($engine:expr, $t:ident => $do:expr) => {
+        match $engine.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Aesni($t) => $do,
+            #[cfg(target_arch = "x86_64")]
+            Set::Vaes256($t) => $do,
+            #[cfg(target_arch = "x86_64")]
+            Set::Vaes512($t) => $do,
+        }
+    };
+}
+
+impl Engine {
+    /// The fastest; `None`: the RustCrypto crates serve.
+    pub(crate) fn best() -> Option<Self> {
+        static BEST: OnceLock<Option<Engine>> = OnceLock::new();
+        *BEST.get_or_init(|| Self::all().last())
+    }
+
+    /// All that this processor has and nobody switched off, the fastest last.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        #[cfg(target_arch = "x86_64")]
+        let all = [
+            Aesni::detect().map(Set::Aesni),
+            Vaes256::detect().map(Set::Vaes256),
+            Vaes512::detect().map(Set::Vaes512),
+        ];
+        #[cfg(not(target_arch = "x86_64"))]
+        let all: [Option<Set>; 0] = [];
+        all.into_iter().flatten().map(Self).filter(|engine| !is_off(engine.name()))
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        kernels_of!(self, t => name(t))
+    }
+
+    /// [`Key::set`].
+    pub(super) fn set(self, key: &mut Key, bytes: &[u8; 32], blocks: usize) {
+        kernels_of!(self, t => t.set(key, bytes, blocks));
+    }
+
+    /// Encrypts, and gives the tag.
+    pub(super) fn seal(self, key: &Key, nonce: &[u8; 12], aad: &[u8], data: Data<'_>) -> [u8; 16] {
+        kernels_of!(self, t => t.seal(key, nonce, aad, data)).to_le_bytes()
+    }
+
+    /// Decrypts, and gives the tag that should have come with it.
+    pub(super) fn open(self, key: &Key, nonce: &[u8; 12], aad: &[u8], data: Data<'_>) -> [u8; 16] {
+        kernels_of!(self, t => t.open(key, nonce, aad, data)).to_le_bytes()
+    }
+
+    pub(super) fn expand(self, rounds: &mut [Block; 16], key: &[u8; 32]) {
+        kernels_of!(self, t => t.expand(rounds, key));
+    }
+
+    pub(super) fn encrypt(self, rounds: &[Block; 16], blocks: &mut [[u8; 16]; 2]) {
+        kernels_of!(self, t => t.encrypt(rounds, blocks));
+    }
+}
+
+fn name<K: Kernels>(_: K) -> &'static str {
+    K::NAME
+}
+
+/// In debug builds `LIBKMS_WITHOUT` names kernels that are not to be used, with commas.
+fn is_off(name: &str) -> bool {
+    cfg!(debug_assertions)
+        && std::env::var("LIBKMS_WITHOUT").is_ok_and(|names| names.split(',').any(|n| n == name))
+}
+
+/// What is compiled once for each instruction set.
+trait Kernels: Lanes {
+    const NAME: &str;
+    fn set(self, key: &mut Key, bytes: &[u8; 32], blocks: usize);
+    fn seal(self, key: &Key, nonce: &[u8; 12], aad: &[u8], data: Data<'_>) -> Block;
+    fn open(self, key: &Key, nonce: &[u8; 12], aad: &[u8], data: Data<'_>) -> Block;
+    fn expand(self, rounds: &mut [Block; 16], key: &[u8; 32]);
+    fn encrypt(self, rounds: &[Block; 16], blocks: &mut [[u8; 16]; 2]);
+}
+
+/// A function that may use the instructions of a token, of one that is written over [`Lanes`].
+macro_rules! kernel {
+    ($token:ty, $features:literal, fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty = $of:expr) => {
+        fn $name(self, $($arg: $type),*) -> $result {
+            #[target_feature(enable = $features)]
+            #[inline(never)]
+            fn kernel(t: $token, $($arg: $type),*) -> $result {
+                $of(t, $($arg),*)
+            }
+            // SAFETY: the token proves that the processor has these features.
+            unsafe { kernel(self, $($arg),*) }
+        }
+    };
+}
+
+macro_rules! kernels {
+    ($token:ty, $name:literal, $features:literal) => {
+        impl Kernels for $token {
+            const NAME: &str = $name;
+            kernel!($token, $features, fn set(key: &mut Key, bytes: &[u8; 32], blocks: usize) -> () = set);
+            kernel!($token, $features,
+                fn seal(key: &Key, nonce: &[u8; 12], aad: &[u8], data: Data<'_>) -> Block = crypt::<_, true>);
+            kernel!($token, $features,
+                fn open(key: &Key, nonce: &[u8; 12], aad: &[u8], data: Data<'_>) -> Block = crypt::<_, false>);
+            kernel!($token, $features, fn expand(rounds: &mut [Block; 16], key: &[u8; 32]) -> () = expand);
+            kernel!($token, $features,
+                fn encrypt(rounds: &[Block; 16], blocks: &mut [[u8; 16]; 2]) -> () = encrypt);
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+kernels!(Aesni, "aesni", "avx,aes,pclmulqdq");
+#[cfg(target_arch = "x86_64")]
+kernels!(Vaes256, "vaes256", "avx2,vaes,vpclmulqdq,aes,pclmulqdq,bmi2");
+#[cfg(target_arch = "x86_64")]
+kernels!(
+    Vaes512,
+    "vaes512",
+    "avx512f,avx512bw,avx512dq,avx512vl,avx2,vaes,vpclmulqdq,aes,pclmulqdq,bmi1,bmi2"
+);

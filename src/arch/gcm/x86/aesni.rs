@@ -1,0 +1,129 @@
+//! One block in a vector.
+use super::{LAST_WORDS, LAST_WORDS_ROTATED, REVERSE, accesses, number, operations, vector};
+use crate::arch::gcm::{
+    lanes::{Block, Lanes},
+    partial::{load_16, store_16},
+};
+use std::arch::{asm, x86_64::*};
+
+/// The proof of AES-NI, PCLMULQDQ and AVX.
+#[derive(Clone, Copy)]
+pub(in crate::arch::gcm) struct Aesni(());
+
+impl Aesni {
+    pub(in crate::arch::gcm) fn detect() -> Option<Self> {
+        let has = std::is_x86_feature_detected!("aes")
+            && std::is_x86_feature_detected!("pclmulqdq")
+            && std::is_x86_feature_detected!("avx");
+        has.then_some(Self(()))
+    }
+}
+
+/// Those that have more have this.
+impl From<super::Vaes256> for Aesni {
+    #[inline(always)]
+    fn from(_: super::Vaes256) -> Self {
+        Self(())
+    }
+}
+
+impl From<super::Vaes512> for Aesni {
+    #[inline(always)]
+    fn from(_: super::Vaes512) -> Self {
+        Self(())
+    }
+}
+
+type V = __m128i;
+
+impl Lanes for Aesni {
+    type V = V;
+    const L: usize = 1;
+    type One = Self;
+
+    #[inline(always)]
+    fn one(self) -> Self {
+        self
+    }
+
+    #[inline(always)]
+    fn first(self, block: V) -> V {
+        block
+    }
+
+    #[inline(always)]
+    fn every(self, block: V) -> V {
+        block
+    }
+
+    #[inline(always)]
+    fn of(self, blocks: [V; 4], at: usize) -> V {
+        blocks[at]
+    }
+
+    #[inline(always)]
+    fn lane(self, v: V, _: usize) -> V {
+        v
+    }
+
+    #[inline(always)]
+    fn fold(self, v: V) -> V {
+        v
+    }
+
+    operations! { "avx,aes,pclmulqdq":
+        fn zero() -> V { _mm_setzero_si128() }
+        fn all(block: Block) -> V { vector(block) }
+        fn number(v: V) -> Block { number(v) }
+        fn put(v: V, at: usize, block: Block) -> V { if at == 0 { vector(block) } else { v } }
+        fn xor(a: V, b: V) -> V { _mm_xor_si128(a, b) }
+        fn aes(state: V, key: V) -> V { _mm_aesenc_si128(state, key) }
+        fn aes_last(state: V, key: V) -> V { _mm_aesenclast_si128(state, key) }
+        fn last_words(v: V) -> V { _mm_shuffle_epi8(v, vector(LAST_WORDS)) }
+        fn last_words_rotated(v: V) -> V { _mm_shuffle_epi8(v, vector(LAST_WORDS_ROTATED)) }
+        fn sums_of_words(v: V) -> V {
+            let v = _mm_xor_si128(v, _mm_slli_si128(v, 4));
+            _mm_xor_si128(v, _mm_slli_si128(v, 8))
+        }
+        fn reverse(v: V) -> V { _mm_shuffle_epi8(v, vector(REVERSE)) }
+        fn swap(v: V) -> V { _mm_shuffle_epi32(v, 0x4e) }
+        fn lows(a: V, b: V) -> V { _mm_unpacklo_epi64(a, b) }
+        fn highs(a: V, b: V) -> V { _mm_unpackhi_epi64(a, b) }
+        fn mul_lows(a: V, b: V) -> V { _mm_clmulepi64_si128(a, b, 0x00) }
+        fn mul_highs(a: V, b: V) -> V { _mm_clmulepi64_si128(a, b, 0x11) }
+        fn mul_high_low(a: V, b: V) -> V { _mm_clmulepi64_si128(a, b, 0x01) }
+        fn keep(v: V, from: usize, to: usize) -> V {
+            let places = _mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+            let end = if from == 0 { to as i8 } else { 0 };
+            _mm_and_si128(v, _mm_cmpgt_epi8(_mm_set1_epi8(end), places))
+        }
+    }
+
+    accesses! { "avx,aes,pclmulqdq":
+        fn load(at: *const u8) -> V { _mm_loadu_si128(at.cast()) }
+        fn store(at: *mut u8, v: V) -> () { _mm_storeu_si128(at.cast(), v) }
+        fn load_part(at: *const u8, from: usize, to: usize) -> V {
+            if from >= to { _mm_setzero_si128() } else { vector(load_16(at, to)) }
+        }
+        fn store_part(at: *mut u8, v: V, from: usize, to: usize) -> () {
+            if from >= to {
+            } else if to == 16 {
+                _mm_storeu_si128(at.cast(), v)
+            } else {
+                store_16(at, number(v), to)
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn pin(self, s: &mut [V; 8], sums: &mut [V; 3]) {
+        // SAFETY: no instruction at all.
+        unsafe {
+            asm!("/* {} {} {} {} {} {} {} {} {} {} {} */",
+                inout(xmm_reg) s[0], inout(xmm_reg) s[1], inout(xmm_reg) s[2], inout(xmm_reg) s[3],
+                inout(xmm_reg) s[4], inout(xmm_reg) s[5], inout(xmm_reg) s[6], inout(xmm_reg) s[7],
+                inout(xmm_reg) sums[0], inout(xmm_reg) sums[1], inout(xmm_reg) sums[2],
+                options(pure, nomem, nostack, preserves_flags));
+        }
+    }
+}
