@@ -72,6 +72,10 @@ mod dek;
 mod kms;
 pub mod fleet;
 pub mod manual;
+#[cfg(libkms_raw)]
+#[doc(hidden)]
+#[allow(missing_docs, reason = "no part of the library")]
+pub mod raw;
 
 pub use async_trait::async_trait;
 pub use dek::{DekPolicy, Freshness, TableUsage, WrapPolicy};

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fs, path::Path, process::Command};
 
 /// From the top. A layer names itself and those behind its `;`.
 const LAYERS: &str =
-    "lib manual bin; fleet; kms kubernetes; dek; kek; envelope; crypto; rt; arch; secret; error";
+    "lib manual bin raw; fleet; kms kubernetes; dek; kek; envelope; crypto; rt; arch; secret; error";
 /// The tables of schemes and of subcommands, where features stand besides `mod` and `use`.
 const TABLES: &[&str] = &["src/kek/schemes.rs", "src/bin/kms/args.rs", "src/bin/kms/main.rs"];
 /// Of the tests, the one that forks.

@@ -60,7 +60,12 @@ fn f13_no_public_function_takes_a_nonce() {
         starts.map(|(at, _)| text[at..].split('{').next().unwrap().to_owned()).collect()
     };
     assert!(public("pub fn seal(key: u8, nonce: &[u8; 12]) {").iter().any(|s| takes_one(s)));
-    let all: Vec<_> = sources("src").into_iter().flat_map(|(_, text)| public(&text)).collect();
+    // One file is no part of the library.
+    let is_raw = |file: &str| file.ends_with("src/raw.rs");
+    let lib = sources("src").into_iter().find(|(file, _)| file.ends_with("src/lib.rs")).unwrap().1;
+    assert!(lib.contains("#[cfg(libkms_raw)]\n#[doc(hidden)]\n"));
+    let sources = sources("src").into_iter().filter(|(file, _)| !is_raw(file));
+    let all: Vec<_> = sources.flat_map(|(_, text)| public(&text)).collect();
     assert!(all.len() > 100);
     for signature in all {
         assert!(!takes_one(&signature), "{signature}");

@@ -20,6 +20,8 @@ pub(crate) use access::has_access_list;
 pub(crate) use cache::forget_cached;
 pub(crate) use clock::since_boot;
 pub(crate) use entropy::hardware_word;
+#[cfg(libkms_raw)]
+pub(crate) use gcm::Engine;
 pub(crate) use gcm::{Aes256Enc, Aes256Gcm, wipe_from};
 pub(crate) use link::{link_open_file, rename_new};
 pub(crate) use portable::{Aes, Block, on_cipher};
