@@ -31,12 +31,12 @@ pub fn kernels() -> Vec<&'static str> {
 
 /// Appends an XAES-256-GCM message under a nonce drawn for it.
 pub fn seal_xaes(key: &[u8; 32], aad: &[u8], plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
-    crypto::Xaes256Gcm(key).seal(aad, plaintext, out)
+    crypto::Xaes256Gcm::new(key).seal(aad, plaintext, out)
 }
 
 /// Appends its plaintext.
 pub fn open_xaes(key: &[u8; 32], aad: &[u8], sealed: &[u8], out: &mut Vec<u8>) -> Result<()> {
-    crypto::Xaes256Gcm(key).open(aad, sealed, out)
+    crypto::Xaes256Gcm::new(key).open(aad, sealed, out)
 }
 
 /// As nonces are drawn.

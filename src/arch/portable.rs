@@ -88,7 +88,9 @@ impl Aes256Enc {
         Self(aes::Aes256Enc::new(key.into()))
     }
 
-    pub(super) fn encrypt(&self, block: &mut [u8; 16]) {
-        self.0.encrypt_block(block.into());
+    pub(super) fn encrypt(&self, block: u128) -> u128 {
+        let mut block = block.to_le_bytes();
+        self.0.encrypt_block((&mut block).into());
+        u128::from_le_bytes(block)
     }
 }

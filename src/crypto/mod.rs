@@ -11,7 +11,7 @@ mod keywrap;
 mod random;
 mod xaes;
 
-pub(crate) use crate::arch::wipe_from;
+pub(crate) use crate::arch::{XaesSchedule, wipe_from};
 #[cfg(feature = "passphrase")]
 pub(crate) use argon2::argon2id;
 pub(crate) use chunked::{CHUNK, Cobblestone, HEAD as STREAM_HEAD, TAG as CHUNK_TAG};

@@ -2,7 +2,7 @@
 use super::{DekPolicy, Keks, unwrapping::Unwrapped};
 use crate::{
     Copies, EncryptionContext, Header, Reference, Result, Suite,
-    crypto::Xaes256Gcm,
+    crypto::{Xaes256Gcm, XaesSchedule},
     envelope::{DerivedKeys, HeaderCopy, Plan},
     rt::sync::atomic::AtomicU64,
     secret::check_fork,
@@ -15,6 +15,7 @@ use std::sync::Arc;
 pub(crate) struct KeptDek {
     pub(crate) header: HeaderCopy,
     keys: DerivedKeys,
+    schedule: XaesSchedule,
     messages: AtomicU64,
     bytes: Arc<AtomicU64>,
 }
@@ -50,7 +51,8 @@ impl KeptDek {
 
     fn new(header: HeaderCopy, keys: DerivedKeys, policy: &DekPolicy) -> Result<Self> {
         let (messages, bytes) = (AtomicU64::new(policy.messages), Arc::new(AtomicU64::new(policy.bytes)));
-        Ok(Self { header, keys, messages, bytes })
+        let schedule = Xaes256Gcm::expanded(keys.payload().expose()?)?;
+        Ok(Self { header, keys, schedule, messages, bytes })
     }
 
     /// One record, in memory.
@@ -65,7 +67,7 @@ impl KeptDek {
         self.take_message()?;
         take_from(&self.bytes, plaintext.len() as u64)?;
         let mut out = Reference::to(&self.header).begin(plaintext.len() + Xaes256Gcm::OVERHEAD);
-        Xaes256Gcm(self.keys.payload().expose()?).seal(aad, plaintext, &mut out)?;
+        Xaes256Gcm::with(self.keys.payload().expose()?, &self.schedule).seal(aad, plaintext, &mut out)?;
         Ok(out)
     }
 

@@ -35,7 +35,7 @@ pub(crate) struct OpenDek {
 impl OpenDek {
     pub(crate) fn one_shot(&self) -> Result<Xaes256Gcm<'_>> {
         match self.suite {
-            Suite::OneShot => Ok(Xaes256Gcm(self.keys.payload().expose()?)),
+            Suite::OneShot => Ok(Xaes256Gcm::new(self.keys.payload().expose()?)),
             Suite::Chunked => Err(Error::misuse("a chunked payload: use opener()")),
         }
     }

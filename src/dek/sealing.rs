@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Aad, Copies, Dek, EncryptionContext, Header, KeyId, Recipient, Result, Suite,
-    crypto::Xaes256Gcm,
+    crypto::{Xaes256Gcm, XaesSchedule},
     envelope::{DerivedKeys, HeaderCopy, PayloadKey, Plan},
     kek::panicked,
     rt::{
@@ -29,6 +29,7 @@ pub(crate) struct SealDek {
     /// Header and mac of suite 1, the same for every record.
     pub(crate) header: HeaderCopy,
     payload: PayloadKey,
+    schedule: XaesSchedule,
     until: Duration,
     /// Past its time, while no new one can be had.
     ceiling: Duration,
@@ -56,6 +57,7 @@ impl SealDek {
         Ok(Self {
             header: HeaderCopy::build(&plan, &keys)?,
             payload: keys.payload().clone(),
+            schedule: Xaes256Gcm::expanded(keys.payload().expose()?)?,
             dek,
             recipients,
             context,
@@ -70,7 +72,7 @@ impl SealDek {
 
     /// Appends nonce, ciphertext and tag of a record.
     pub(crate) fn seal(&self, aad: Aad<'_>, plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        Xaes256Gcm(self.payload.expose()?).seal(aad.as_bytes(), plaintext, out)
+        Xaes256Gcm::with(self.payload.expose()?, &self.schedule).seal(aad.as_bytes(), plaintext, out)
     }
 
     /// Whether it is wrapped as a new one would be, as far as is known. `changes`: of the

@@ -3,9 +3,10 @@
 use super::x86::{Aesni, Vaes256, Vaes512};
 use super::{
     data::Data,
-    key::{Key, encrypt, expand, set},
+    key::{Key, set},
     lanes::{Block, Lanes},
     message::crypt,
+    xaes::{Rounds, derive, prepare},
 };
 use std::sync::OnceLock;
 
@@ -76,12 +77,14 @@ impl Engine {
         kernels_of!(self, t => t.open(key, nonce, aad, data)).to_le_bytes()
     }
 
-    pub(super) fn expand(self, rounds: &mut [Block; 16], key: &[u8; 32]) {
-        kernels_of!(self, t => t.expand(rounds, key));
+    /// [`prepare`].
+    pub(super) fn prepare(self, rounds: &mut Rounds, key: &[u8; 32]) {
+        kernels_of!(self, t => t.prepare(rounds, key));
     }
 
-    pub(super) fn encrypt(self, rounds: &[Block; 16], blocks: &mut [[u8; 16]; 2]) {
-        kernels_of!(self, t => t.encrypt(rounds, blocks));
+    /// [`derive`].
+    pub(super) fn derive(self, key: &mut Key, rounds: &Rounds, context: &[u8; 12], blocks: usize) {
+        kernels_of!(self, t => t.derive(key, rounds, context, blocks));
     }
 }
 
@@ -101,8 +104,8 @@ trait Kernels: Lanes {
     fn set(self, key: &mut Key, bytes: &[u8; 32], blocks: usize);
     fn seal(self, key: &Key, nonce: &[u8; 12], aad: &[u8], data: Data<'_>) -> Block;
     fn open(self, key: &Key, nonce: &[u8; 12], aad: &[u8], data: Data<'_>) -> Block;
-    fn expand(self, rounds: &mut [Block; 16], key: &[u8; 32]);
-    fn encrypt(self, rounds: &[Block; 16], blocks: &mut [[u8; 16]; 2]);
+    fn prepare(self, rounds: &mut Rounds, key: &[u8; 32]);
+    fn derive(self, key: &mut Key, rounds: &Rounds, context: &[u8; 12], blocks: usize);
 }
 
 /// A function that may use the instructions of a token, of one that is written over [`Lanes`].
@@ -129,9 +132,9 @@ macro_rules! kernels {
                 fn seal(key: &Key, nonce: &[u8; 12], aad: &[u8], data: Data<'_>) -> Block = crypt::<_, true>);
             kernel!($token, $features,
                 fn open(key: &Key, nonce: &[u8; 12], aad: &[u8], data: Data<'_>) -> Block = crypt::<_, false>);
-            kernel!($token, $features, fn expand(rounds: &mut [Block; 16], key: &[u8; 32]) -> () = expand);
+            kernel!($token, $features, fn prepare(rounds: &mut Rounds, key: &[u8; 32]) -> () = prepare);
             kernel!($token, $features,
-                fn encrypt(rounds: &[Block; 16], blocks: &mut [[u8; 16]; 2]) -> () = encrypt);
+                fn derive(key: &mut Key, rounds: &Rounds, context: &[u8; 12], blocks: usize) -> () = derive);
         }
     };
 }

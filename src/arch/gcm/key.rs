@@ -2,7 +2,7 @@
 use super::{
     bulk::rounds,
     hash::{multiply, sums_of_halves},
-    lanes::{Block, Lanes, read, write},
+    lanes::{Block, Lanes, One, read, write},
 };
 
 /// Powers of H that are kept at most: nine vectors of the widest kernel.
@@ -22,13 +22,24 @@ pub(super) struct Key {
 
 impl Key {
     pub(super) const ZEROS: Self = Self { rounds: [0; 16], powers: [0; MOST + 8], middles: [0; 16] };
+
+    /// The blocks of a message of `len` bytes in vectors: one in front, J0's, and the lengths.
+    pub(super) fn blocks(len: usize) -> usize {
+        len.div_ceil(16).saturating_add(3)
+    }
 }
 
 /// `blocks`: how many a message has at most that are to be hashed, lengths included, AAD not
 /// counted. No more powers are made than they need.
 #[inline(always)]
 pub(super) fn set<T: Lanes>(t: T, key: &mut Key, bytes: &[u8; 32], blocks: usize) {
-    let hash_key = schedule(t.one(), &mut key.rounds, bytes);
+    set_halves(t, key, halves(t.one(), bytes), blocks);
+}
+
+/// The same of a key in registers.
+#[inline(always)]
+pub(super) fn set_halves<T: Lanes>(t: T, key: &mut Key, halves: [One<T>; 2], blocks: usize) {
+    let hash_key = schedule(t.one(), &mut key.rounds, halves);
     let (o, p) = (t.one(), &mut key.powers);
     let h1 = times_x(o, hash_key);
     let h2 = multiply(o, h1, h1);
@@ -60,23 +71,19 @@ pub(super) fn set<T: Lanes>(t: T, key: &mut Key, bytes: &[u8; 32], blocks: usize
     }
 }
 
-/// The schedule alone.
-#[inline(always)]
-pub(super) fn expand<T: Lanes>(t: T, rounds: &mut [Block; 16], key: &[u8; 32]) {
-    schedule(t.one(), rounds, key);
-}
-
 /// Two blocks, at the same time.
 #[inline(always)]
-pub(super) fn encrypt<T: Lanes>(t: T, keys: &[Block; 16], blocks: &mut [[u8; 16]; 2]) {
-    let o = t.one();
-    let [a, b] = blocks.each_ref().map(|block| o.all(Block::from_le_bytes(*block) ^ keys[0]));
-    let mut states = [a, b];
+pub(super) fn encrypt<O: Lanes>(o: O, keys: &[Block; 16], blocks: [Block; 2]) -> [O::V; 2] {
+    let mut states = [o.all(blocks[0] ^ keys[0]), o.all(blocks[1] ^ keys[0])];
     rounds(o, keys, &mut states, 1, 14);
     let last = read(o, keys, 14);
-    for (block, state) in blocks.iter_mut().zip(states) {
-        *block = o.number(o.aes_last(state, last)).to_le_bytes();
-    }
+    [o.aes_last(states[0], last), o.aes_last(states[1], last)]
+}
+
+#[inline(always)]
+pub(super) fn halves<O: Lanes>(o: O, key: &[u8; 32]) -> [O::V; 2] {
+    // SAFETY: the key has 32 bytes.
+    unsafe { [o.load(key.as_ptr()), o.load(key.as_ptr().add(16))] }
 }
 
 /// The schedule; gives what AES makes of the zero block.
@@ -86,9 +93,8 @@ pub(super) fn encrypt<T: Lanes>(t: T, keys: &[Block; 16], blocks: &mut [[u8; 16]
 /// where AESKEYGENASSIST would be slow. Unrolled by hand: the compiler leaves a loop that
 /// goes through memory.
 #[inline(always)]
-fn schedule<O: Lanes>(o: O, rounds: &mut [Block; 16], key: &[u8; 32]) -> O::V {
-    // SAFETY: the key has 32 bytes.
-    let (mut before, mut last) = unsafe { (o.load(key.as_ptr()), o.load(key.as_ptr().add(16))) };
+pub(super) fn schedule<O: Lanes>(o: O, rounds: &mut [Block; 16], halves: [O::V; 2]) -> O::V {
+    let [mut before, mut last] = halves;
     write(o, rounds, 0, before);
     write(o, rounds, 1, last);
     let mut state = o.aes(before, last);

@@ -1,5 +1,5 @@
-//! AES-256-GCM (SP 800-38D) with 96-bit nonces and 128-bit tags, and AES-256 of single
-//! blocks, in the processor's own instructions.
+//! AES-256-GCM (SP 800-38D) with 96-bit nonces and 128-bit tags, in the processor's own
+//! instructions.
 //!
 //! One source, written over [`lanes::Lanes`], for every instruction set: `key` expands a key,
 //! `message` lays a message out in vectors, `bulk` is the inner loop, `hash` is GHASH.
@@ -18,14 +18,15 @@ mod partial;
 mod tests;
 #[cfg(target_arch = "x86_64")]
 mod x86;
+mod xaes;
 
 pub(crate) use engine::Engine;
+pub(crate) use xaes::{XaesKey, XaesSchedule};
 
 use super::portable;
 use crate::{Error, Result};
 use data::Data;
 use key::Key;
-use std::mem::MaybeUninit;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
@@ -58,16 +59,18 @@ impl Aes256Gcm {
         Self::on(Engine::best(), key, len)
     }
 
+    /// By these kernels; `None`: by the RustCrypto crates.
     pub(crate) fn on(engine: Option<Engine>, key: &[u8; 32], len: usize) -> Self {
         let by = match engine {
             None => Gcm::Portable(portable::Aes256Gcm::new(key)),
-            Some(engine) => {
-                let mut expanded = Key::ZEROS;
-                engine.set(&mut expanded, key, len.div_ceil(16).saturating_add(3));
-                Gcm::Kernel(engine, expanded)
-            }
+            // Set where it is: a copy takes as long as a short message.
+            Some(engine) => Gcm::Kernel(engine, Key::ZEROS),
         };
-        Self { by, most: MOST_BYTES.min(len as u64) }
+        let mut me = Self { by, most: MOST_BYTES.min(len as u64) };
+        if let Gcm::Kernel(engine, expanded) = &mut me.by {
+            engine.set(expanded, key, Key::blocks(len));
+        }
+        me
     }
 
     /// Whose kernels serve it.
@@ -81,7 +84,7 @@ impl Aes256Gcm {
 
     /// Encrypts in place and gives the tag. Limit beyond 2^36 - 32 bytes.
     pub(crate) fn seal(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8]) -> Result<[u8; TAG]> {
-        self.check(data.len())?;
+        check(data.len(), self.most)?;
         match &self.by {
             Gcm::Portable(key) => key.seal(nonce, aad, data),
             Gcm::Kernel(engine, key) => Ok(engine.seal(key, nonce, aad, Data::in_place(data))),
@@ -92,7 +95,7 @@ impl Aes256Gcm {
     pub(crate) fn open(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8], tag: &[u8; TAG]) -> Result<()> {
         let is_right = match &self.by {
             Gcm::Portable(key) => return key.open(nonce, aad, data, tag),
-            Gcm::Kernel(..) if self.check(data.len()).is_err() => false,
+            Gcm::Kernel(..) if check(data.len(), self.most).is_err() => false,
             Gcm::Kernel(engine, key) => engine.open(key, nonce, aad, Data::in_place(data)).ct_eq(tag).into(),
         };
         if is_right {
@@ -101,29 +104,33 @@ impl Aes256Gcm {
         data.zeroize();
         Err(Error::authentication())
     }
+}
 
-    /// Encrypts from one buffer to the end of another; behind it comes the tag.
-    pub(crate) fn seal_onto(
-        &self,
-        nonce: &[u8; 12],
-        aad: &[u8],
-        plaintext: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<()> {
-        self.check(plaintext.len())?;
-        let start = out.len();
+/// A key that is made for one message, on a stack that is wiped.
+#[derive(Clone, Copy)]
+enum MessageKey<'a> {
+    Portable(&'a portable::Aes256Gcm),
+    Kernel(Engine, &'a Key),
+}
+
+impl MessageKey<'_> {
+    /// Encrypts from one buffer to the end of another; behind it comes the tag. On failure
+    /// nothing is appended.
+    fn seal_onto(self, nonce: &[u8; 12], aad: &[u8], plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        check(plaintext.len(), MOST_BYTES)?;
         out.reserve(plaintext.len() + TAG);
-        let tag = match &self.by {
-            Gcm::Kernel(engine, key) => {
-                let room = room(out, plaintext.len());
+        let start = out.len();
+        let tag = match self {
+            Self::Portable(key) => {
+                out.extend_from_slice(plaintext);
+                key.seal(nonce, aad, &mut out[start..]).inspect_err(|_| wipe_from(out, start))?
+            }
+            Self::Kernel(engine, key) => {
+                let room = &mut out.spare_capacity_mut()[..plaintext.len()];
                 let tag = engine.seal(key, nonce, aad, Data::copied(plaintext, room));
                 // SAFETY: the kernel wrote as many bytes as the plaintext has, behind the others.
                 unsafe { out.set_len(start + plaintext.len()) };
                 tag
-            }
-            Gcm::Portable(key) => {
-                out.extend_from_slice(plaintext);
-                key.seal(nonce, aad, &mut out[start..]).inspect_err(|_| wipe_from(out, start))?
             }
         };
         out.extend_from_slice(&tag);
@@ -131,82 +138,42 @@ impl Aes256Gcm {
     }
 
     /// Decrypts what ends in its tag to the end of another buffer; on failure nothing is
-    /// appended, and nothing left in its spare room.
-    pub(crate) fn open_onto(
-        &self,
-        nonce: &[u8; 12],
-        aad: &[u8],
-        sealed: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<()> {
+    /// appended, and nothing left in the spare room.
+    fn open_onto(self, nonce: &[u8; 12], aad: &[u8], sealed: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let (ciphertext, tag) = sealed.split_last_chunk::<TAG>().ok_or_else(Error::authentication)?;
-        self.check(ciphertext.len()).map_err(|_| Error::authentication())?;
-        let start = out.len();
+        check(ciphertext.len(), MOST_BYTES).map_err(|_| Error::authentication())?;
         out.reserve_exact(ciphertext.len());
-        match &self.by {
-            Gcm::Kernel(engine, key) => {
-                let room = room(out, ciphertext.len());
+        let start = out.len();
+        let is_right = match self {
+            Self::Portable(key) => {
+                out.extend_from_slice(ciphertext);
+                key.open(nonce, aad, &mut out[start..], tag).is_ok()
+            }
+            Self::Kernel(engine, key) => {
+                let room = &mut out.spare_capacity_mut()[..ciphertext.len()];
                 let expected = engine.open(key, nonce, aad, Data::copied(ciphertext, room));
                 // SAFETY: the kernel wrote as many bytes as the ciphertext has, behind the others.
                 unsafe { out.set_len(start + ciphertext.len()) };
-                if bool::from(expected.ct_eq(tag)) { Ok(()) } else { Err(Error::authentication()) }
+                expected.ct_eq(tag).into()
             }
-            Gcm::Portable(key) => {
-                out.extend_from_slice(ciphertext);
-                key.open(nonce, aad, &mut out[start..], tag)
-            }
-        }
-        .inspect_err(|_| wipe_from(out, start))
-    }
-
-    fn check(&self, len: usize) -> Result<()> {
-        if len as u64 <= self.most {
+        };
+        if is_right {
             return Ok(());
         }
-        Err(Error::limit("more bytes than an AES-GCM message may have: 2^36 - 32, or those its key is for"))
+        wipe_from(out, start);
+        Err(Error::authentication())
     }
 }
 
-/// The spare room for `len` more bytes, which was reserved.
-fn room(out: &mut Vec<u8>, len: usize) -> &mut [MaybeUninit<u8>] {
-    &mut out.spare_capacity_mut()[..len]
+fn check(len: usize, most: u64) -> Result<()> {
+    if len as u64 <= most {
+        return Ok(());
+    }
+    Err(Error::limit("more bytes than an AES-GCM message may have: 2^36 - 32, or those its key is for"))
 }
 
 /// Cuts `out` back and wipes what is cut: it may be plaintext.
 pub(crate) fn wipe_from(out: &mut Vec<u8>, start: usize) {
     out[start..].zeroize();
     out.truncate(start);
-}
-
-/// An expanded AES-256 key that encrypts single blocks.
-pub(crate) struct Aes256Enc(Enc);
-
-enum Enc {
-    Portable(portable::Aes256Enc),
-    Kernel(Engine, [lanes::Block; 16]),
-}
-
-impl Aes256Enc {
-    pub(crate) fn new(key: &[u8; 32]) -> Self {
-        Self::on(Engine::best(), key)
-    }
-
-    pub(crate) fn on(engine: Option<Engine>, key: &[u8; 32]) -> Self {
-        match engine {
-            None => Self(Enc::Portable(portable::Aes256Enc::new(key))),
-            Some(engine) => {
-                let mut rounds = [0; 16];
-                engine.expand(&mut rounds, key);
-                Self(Enc::Kernel(engine, rounds))
-            }
-        }
-    }
-
-    /// Encrypts both.
-    pub(crate) fn encrypt(&self, blocks: &mut [[u8; 16]; 2]) {
-        match &self.0 {
-            Enc::Portable(key) => blocks.iter_mut().for_each(|block| key.encrypt(block)),
-            Enc::Kernel(engine, rounds) => engine.encrypt(rounds, blocks),
-        }
-    }
 }

@@ -1,5 +1,5 @@
 //! Every kernel against the RustCrypto crates.
-use super::{Aes256Enc, Aes256Gcm, Engine};
+use super::{Aes256Gcm, Engine, MessageKey, key::Key, xaes};
 use sha2::{Digest, Sha256};
 
 /// SplitMix64.
@@ -82,31 +82,34 @@ impl Case {
         key.open(&self.nonce, &self.aad, &mut buffer[self.offset..][..len], tag).unwrap();
         assert!(buffer == self.place(&self.plaintext), "opened: {}", said());
 
-        // From one buffer to another.
-        let mut appended = CANARY[..self.offset].to_vec();
-        key.seal_onto(&self.nonce, &self.aad, &self.plaintext, &mut appended).unwrap();
-        let ciphertext = &sealed[self.offset..][..len];
-        assert!(appended == [&CANARY[..self.offset], ciphertext, tag].concat(), "appended: {}", said());
-        let mut opened = CANARY[..self.offset].to_vec();
-        key.open_onto(&self.nonce, &self.aad, &appended[self.offset..], &mut opened).unwrap();
-        assert!(opened == [&CANARY[..self.offset], &self.plaintext].concat(), "opened: {}", said());
-
-        self.check_refused(&key, &mut appended, opened);
+        self.check_appended(engine, &sealed[self.offset..][..len], tag);
     }
 
-    /// One bit of ciphertext, tag or AAD is another one.
-    fn check_refused(&self, key: &Aes256Gcm, sealed: &mut [u8], mut out: Vec<u8>) {
+    /// From one buffer to the end of another.
+    fn check_appended(&self, engine: Engine, ciphertext: &[u8], tag: &[u8; 16]) {
+        let mut key = Key::ZEROS;
+        let front = &CANARY[..self.offset];
+        engine.set(&mut key, &self.key, Key::blocks(self.plaintext.len()));
+        let key = MessageKey::Kernel(engine, &key);
+        let mut sealed = front.to_vec();
+        key.seal_onto(&self.nonce, &self.aad, &self.plaintext, &mut sealed).unwrap();
+        assert!(sealed == [front, ciphertext, tag].concat());
+        let mut opened = front.to_vec();
+        key.open_onto(&self.nonce, &self.aad, &sealed[self.offset..], &mut opened).unwrap();
+        assert!(opened == [front, &self.plaintext].concat());
+
+        // One bit of ciphertext, tag or AAD is another one.
         let (mut aad, sealed) = (self.aad.clone(), &mut sealed[self.offset..]);
         let (byte, bit) = (self.flip / 8 % (sealed.len() + aad.len()), self.flip % 8);
         match byte.checked_sub(sealed.len()) {
             Some(of_aad) => aad[of_aad] ^= 1 << bit,
             None => sealed[byte] ^= 1 << bit,
         }
-        let before = out.clone();
-        assert!(key.open_onto(&self.nonce, &aad, sealed, &mut out).is_err());
-        assert!(out == before);
+        let before = opened.clone();
+        assert!(key.open_onto(&self.nonce, &aad, sealed, &mut opened).is_err());
+        assert!(opened == before);
         let (data, tag) = sealed.split_last_chunk_mut().unwrap();
-        assert!(key.open(&self.nonce, &aad, data, tag).is_err());
+        assert!(self.key(Some(engine)).open(&self.nonce, &aad, data, tag).is_err());
         assert!(data.iter().all(|b| *b == 0));
     }
 }
@@ -186,16 +189,22 @@ fn a_key_set_for_a_length_serves_up_to_it_and_no_further() {
 }
 
 #[test]
-fn blocks_are_encrypted_as_elsewhere() {
+fn keys_of_messages_are_derived_as_elsewhere() {
     let mut random = Random(3);
-    for _ in 0..1000 {
-        let (key, blocks) = (random.array(), [random.array::<16>(), random.array()]);
-        let mut expected = blocks;
-        Aes256Enc::on(None, &key).encrypt(&mut expected);
+    for len in 0..1000 {
+        let (bytes, context, nonce, plaintext) =
+            (random.array(), random.array(), random.array(), random.bytes(len));
+        let seal = |key: MessageKey<'_>| {
+            let mut out = Vec::new();
+            key.seal_onto(&nonce, b"", &plaintext, &mut out).unwrap();
+            out
+        };
+        let expected = seal(MessageKey::Portable(&xaes::portable_key(&bytes, &context)));
         for engine in Engine::all() {
-            let mut found = blocks;
-            Aes256Enc::on(Some(engine), &key).encrypt(&mut found);
-            assert_eq!(found, expected, "{}", engine.name());
+            let (mut rounds, mut key) = ([0; 16], Key::ZEROS);
+            engine.prepare(&mut rounds, &bytes);
+            engine.derive(&mut key, &rounds, &context, Key::blocks(len));
+            assert!(seal(MessageKey::Kernel(engine, &key)) == expected, "{} {len}", engine.name());
         }
     }
 }

@@ -78,7 +78,7 @@ proptest! {
         let theirs = xaes_256_gcm::Xaes256Gcm::new(&key.into());
 
         let mut sealed = Vec::new();
-        Xaes256Gcm(&key).seal(&aad, &plaintext, &mut sealed).unwrap();
+        Xaes256Gcm::new(&key).seal(&aad, &plaintext, &mut sealed).unwrap();
         let (fresh, ciphertext) = sealed.split_first_chunk::<24>().unwrap();
         let payload = Payload { msg: ciphertext, aad: &aad };
         prop_assert_eq!(&theirs.decrypt(&(*fresh).into(), payload).unwrap(), &plaintext);
@@ -92,6 +92,6 @@ proptest! {
 
 fn open(key: &[u8; 32], aad: &[u8], sealed: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    Xaes256Gcm(key).open(aad, sealed, &mut out).unwrap();
+    Xaes256Gcm::new(key).open(aad, sealed, &mut out).unwrap();
     out
 }
