@@ -22,7 +22,7 @@ pub(crate) use clock::since_boot;
 pub(crate) use entropy::hardware_word;
 #[cfg(libkms_raw)]
 pub(crate) use gcm::Engine;
-pub(crate) use gcm::{Aes256Gcm, XaesKey, XaesSchedule, wipe_from};
+pub(crate) use gcm::{Aes256Gcm, XaesKey, XaesSchedule, wipe_from, without_kernel_residue};
 pub(crate) use link::{link_open_file, rename_new};
 pub(crate) use portable::{Aes, Block, on_cipher};
 #[cfg(all(unix, any(feature = "config", feature = "local")))]

@@ -2,7 +2,11 @@
 //! Cobblestone-256: HKDF-Expand with SHA-512, chunks of 16 KiB under AES-256-GCM, the last
 //! one always shorter.
 use super::{expand_sha512, random};
-use crate::{Error, Result, arch::Aes256Gcm, secret::Locked, secret::without_residue};
+use crate::{
+    Error, Result,
+    arch::{Aes256Gcm, without_kernel_residue},
+    secret::{Locked, without_residue},
+};
 
 /// Bytes of plaintext in every chunk but the last.
 pub(crate) const CHUNK: usize = 16 * 1024;
@@ -62,14 +66,14 @@ impl Cobblestone {
         debug_assert!(data.len() <= CHUNK);
         let nonce = self.nonce(index)?;
         let key = self.key.get()?;
-        without_residue(|| key.seal(&nonce, &[], data))
+        without_kernel_residue(|| key.seal(&nonce, &[], data))
     }
 
     /// Decrypts chunk `index` in place; on failure `data` is all zeros.
     pub(crate) fn open_chunk(&self, index: u64, data: &mut [u8], tag: &[u8; TAG]) -> Result<()> {
         let nonce = self.nonce(index)?;
         let key = self.key.get()?;
-        without_residue(|| key.open(&nonce, &[], data, tag))
+        without_kernel_residue(|| key.open(&nonce, &[], data, tag))
     }
 
     fn nonce(&self, index: u64) -> Result<[u8; 12]> {

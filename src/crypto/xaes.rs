@@ -3,8 +3,7 @@
 use super::random;
 use crate::{
     Error, Result,
-    arch::{XaesKey, XaesSchedule},
-    secret::without_residue,
+    arch::{XaesKey, XaesSchedule, without_kernel_residue},
 };
 
 const NONCE: usize = 24;
@@ -31,7 +30,7 @@ impl<'a> Xaes256Gcm<'a> {
 
     /// For a key that seals many messages.
     pub(crate) fn expanded(key: &[u8; 32]) -> Result<XaesSchedule> {
-        without_residue(|| XaesSchedule::of(key))
+        without_kernel_residue(|| XaesSchedule::of(key))
     }
 
     /// Appends nonce, ciphertext and tag to `out`; nothing is appended on failure.
@@ -45,7 +44,7 @@ impl<'a> Xaes256Gcm<'a> {
         let start = out.len();
         out.reserve(plaintext.len() + Self::OVERHEAD);
         out.extend_from_slice(nonce);
-        let sealed = without_residue(|| self.0.seal_onto(nonce, aad, plaintext, out));
+        let sealed = without_kernel_residue(|| self.0.seal_onto(nonce, aad, plaintext, out));
         sealed.inspect_err(|_| out.truncate(start))
     }
 
@@ -53,7 +52,7 @@ impl<'a> Xaes256Gcm<'a> {
     /// room, on failure.
     pub(crate) fn open(self, aad: &[u8], sealed: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let (nonce, rest) = sealed.split_first_chunk::<NONCE>().ok_or_else(Error::authentication)?;
-        without_residue(|| self.0.open_onto(nonce, aad, rest, out))
+        without_kernel_residue(|| self.0.open_onto(nonce, aad, rest, out))
     }
 }
 

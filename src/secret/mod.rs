@@ -16,6 +16,6 @@ pub use slab::{Residency, residency};
 
 pub(crate) use fork::{check_fork, forked};
 pub(crate) use locked::Locked;
-pub(crate) use residue::without_residue;
-#[cfg(feature = "passphrase")]
-pub(crate) use residue::without_residue_below;
+#[cfg(test)]
+pub(crate) use residue::STACK;
+pub(crate) use residue::{without_residue, without_residue_below};

@@ -1,7 +1,7 @@
 //! What ciphers and hashes leave behind where they worked: on the stack and in registers.
 
 /// More stack than any of them uses; frames are larger where little is optimised.
-const DEPTH: usize = if cfg!(debug_assertions) { 32 * 1024 } else { 8 * 1024 };
+pub(crate) const STACK: usize = if cfg!(debug_assertions) { 32 * 1024 } else { 16 * 1024 };
 
 /// Runs `work`, which handles keys, and wipes the stack below it and the vector registers:
 /// round keys that were spilt or stayed loaded, keys that were moved, the states of hash
@@ -9,10 +9,10 @@ const DEPTH: usize = if cfg!(debug_assertions) { 32 * 1024 } else { 8 * 1024 };
 /// outside of it works in here.
 #[inline(always)]
 pub(crate) fn without_residue<R>(work: impl FnOnce() -> R) -> R {
-    without_residue_below::<DEPTH, R>(work)
+    without_residue_below::<STACK, R>(work)
 }
 
-/// As [`without_residue`], for work that uses more stack.
+/// As [`without_residue`], for work that uses less stack, or more.
 #[inline(always)]
 pub(crate) fn without_residue_below<const DEPTH: usize, R>(work: impl FnOnce() -> R) -> R {
     let result = apart(work);

@@ -24,7 +24,10 @@ pub(crate) use engine::Engine;
 pub(crate) use xaes::{XaesKey, XaesSchedule};
 
 use super::portable;
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    secret::{without_residue, without_residue_below},
+};
 use data::Data;
 use key::Key;
 use subtle::ConstantTimeEq;
@@ -33,6 +36,9 @@ use zeroize::Zeroize;
 /// SP 800-38D, section 5.2.1.1: 2^39 - 256 bits.
 const MOST_BYTES: u64 = (1 << 36) - 32;
 const TAG: usize = 16;
+/// More stack than kernels and what calls them use, for whoever wipes it: a test measures. Frames
+/// are larger where little is optimised.
+const KERNEL_STACK: usize = if cfg!(debug_assertions) { 8 * 1024 } else { 5 * 1024 };
 
 /// An AES-256-GCM key, expanded. It belongs in key memory, or on a stack that is wiped.
 pub(crate) struct Aes256Gcm {
@@ -170,6 +176,15 @@ fn check(len: usize, most: u64) -> Result<()> {
         return Ok(());
     }
     Err(Error::limit("more bytes than an AES-GCM message may have: 2^36 - 32, or those its key is for"))
+}
+
+/// Runs `work` of this module, and wipes what it leaves on the stack and in registers.
+#[inline(always)]
+pub(crate) fn without_kernel_residue<R>(work: impl FnOnce() -> R) -> R {
+    match Engine::best() {
+        Some(_) => without_residue_below::<KERNEL_STACK, R>(work),
+        None => without_residue(work),
+    }
 }
 
 /// Cuts `out` back and wipes what is cut: it may be plaintext.

@@ -1,5 +1,6 @@
 //! Every kernel against the RustCrypto crates.
-use super::{Aes256Gcm, Engine, MessageKey, key::Key, xaes};
+use super::{Aes256Gcm, Engine, KERNEL_STACK, MessageKey, XaesKey, XaesSchedule, key::Key, xaes};
+use crate::secret::{Locked, STACK};
 use sha2::{Digest, Sha256};
 
 /// SplitMix64.
@@ -228,4 +229,58 @@ fn what_is_switched_off_does_not_serve() {
 fn who_serves() {
     let engine = Aes256Gcm::new(&[0; 32]).engine();
     println!("serves: {}", engine.map_or("portable", Engine::name));
+}
+
+/// How deep the stack below it was used by `work`.
+#[inline(never)]
+fn depth(work: impl FnOnce()) -> usize {
+    const MOST: usize = 128 << 10;
+    #[inline(never)]
+    fn paint() -> *const u8 {
+        let mut below = [0u8; MOST];
+        below.fill(0xa5);
+        std::hint::black_box(&mut below).as_ptr()
+    }
+    #[inline(never)]
+    fn apart(work: impl FnOnce()) {
+        work();
+    }
+    let lowest = paint();
+    apart(work);
+    let is_clean = |i: &usize| {
+        // SAFETY: the stack was that deep a moment ago, and its pages stay mapped.
+        unsafe { lowest.add(*i).read_volatile() == 0xa5 }
+    };
+    MOST - (0..MOST).take_while(is_clean).count()
+}
+
+#[test]
+fn less_stack_is_used_than_is_wiped() {
+    let (key, schedule) = ([7; 32], XaesSchedule::of(&[7; 32]).unwrap());
+    let gcm = Aes256Gcm::new(&key);
+    for len in [0, 64, 1000, 1024, 20_000] {
+        let (plaintext, mut sealed, mut opened) =
+            (vec![1; len], Vec::with_capacity(len + 64), Vec::with_capacity(len + 64));
+        let used = [
+            depth(|| drop(XaesSchedule::of(&key).unwrap())),
+            depth(|| {
+                let key = XaesKey::with(&key, &schedule);
+                key.seal_onto(&[1; 24], b"aad", &plaintext, &mut sealed).unwrap();
+            }),
+            depth(|| XaesKey::new(&key).open_onto(&[1; 24], b"aad", &sealed, &mut opened).unwrap()),
+            depth(|| {
+                gcm.seal(&[1; 12], b"aad", &mut opened).unwrap();
+            }),
+        ];
+        let most = if Engine::best().is_some() { KERNEL_STACK } else { STACK };
+        assert!(used.into_iter().all(|used| used > 100 && used < most - 512), "{used:?} of {most}");
+
+        let portable = depth(|| {
+            let key = xaes::portable_key(&key, &[1; 12]);
+            let key = MessageKey::Portable(&key);
+            key.seal_onto(&[1; 12], b"aad", &plaintext, &mut sealed).unwrap();
+        });
+        let expanded = depth(|| drop(Locked::new(|| Aes256Gcm::for_messages(&key, len)).unwrap()));
+        assert!(portable.max(expanded) < STACK - 512, "{portable}, {expanded} of {STACK}");
+    }
 }
