@@ -84,12 +84,12 @@ pub use envelope::{
 };
 pub use error::{Attempt, Error, ErrorKind, Result};
 pub use kek::outage::OutagePolicy;
-#[cfg(feature = "config")]
-pub use kms::KeySet;
 pub use kms::{
     Builder, HeaderDirectory, HeaderFile, HeaderStore, Health, Kms, MemoryHeaders, Opened, Outcome,
     ReferenceRecord, ReferenceSealer, References, Scope, SealOptions, Usage,
 };
+#[cfg(feature = "config")]
+pub use kms::{KeySet, Purpose};
 pub use rt::{NewFile, Wait, wait};
 pub use secret::Dek;
 

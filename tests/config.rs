@@ -3,8 +3,8 @@ mod common;
 
 use common::{Folder, context, open};
 use libkms::{
-    Aad, ErrorKind, KeySet, Result, Wait, inspect,
-    kek::{Fault, Keyring, KeyringFile, Mock, Schemes},
+    Aad, ErrorKind, KeySet, Purpose, Result, Wait, inspect,
+    kek::{Fault, KeyUri, Keyring, KeyringFile, Mock, Schemes},
 };
 use proptest::prelude::*;
 use std::{collections::HashSet, fs, path::Path};
@@ -440,6 +440,24 @@ fn of_a_shared_file_each_machine_opens_its_own() {
     write(&file, text.replacen("messages = 1 ", "messages = 0 ", 1));
     let e = only(&PURPOSES[4..]).unwrap_err().to_string();
     assert!(e.contains("control-plane-configuration.dek.messages: "), "{e}");
+}
+
+/// None of the cluster's keyrings is there.
+#[test]
+fn a_purpose_is_told_and_its_keks_need_not_be_there() {
+    let folder = Folder::new("config-told");
+    let file = folder.join("kms.toml");
+    write(&file, CLUSTER);
+    let purpose = Purpose::load(&file, "control-plane-database").unwrap();
+    let uris = |keks: &[KeyUri]| keks.iter().map(KeyUri::to_string).collect::<Vec<_>>();
+    assert_eq!(uris(&purpose.keks), ["local:/etc/kms/control-plane.json#database"]);
+    assert_eq!(uris(&purpose.opens_with), ["local:/etc/kms/control-plane-2025.json#all"]);
+    assert!(purpose.context == context(&[("cluster", "prod"), ("purpose", "control-plane-database")]));
+    let refused = Purpose::load(&file, "bills").unwrap_err();
+    assert!(refused.kind() == ErrorKind::Misuse && refused.to_string().contains(PURPOSES[0]), "{refused}");
+    write(&file, CLUSTER.replace("dek = { messages = 1 }", "dek = { messages = 0 }"));
+    let refused = Purpose::load(&file, "node-pool-configuration").unwrap_err();
+    assert!(refused.to_string().contains(".dek.messages"), "of another purpose: {refused}");
 }
 
 #[test]

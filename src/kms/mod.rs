@@ -14,7 +14,7 @@ mod streams;
 
 pub use builder::Builder;
 #[cfg(feature = "config")]
-pub use config::KeySet;
+pub use config::{KeySet, Purpose};
 pub use files::Outcome;
 pub use references::References;
 pub use resealing::ReferenceSealer;

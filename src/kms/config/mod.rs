@@ -3,11 +3,14 @@ mod amount;
 mod file;
 mod node;
 mod place;
+mod purpose;
 mod read;
+
+pub use purpose::Purpose;
 
 use super::{Kms, Scope};
 use crate::{Error, Result, kek::Schemes};
-use file::{Kek, Purpose};
+use file::Kek;
 use place::{Place, Source};
 use std::{collections::BTreeMap, path::Path};
 
@@ -101,16 +104,8 @@ impl KeySet {
     }
 
     async fn from_source(source: Source<'_>, only: Option<&[&str]>, schemes: &Schemes) -> Result<Self> {
-        let mut purposes = file::parse(source)?;
-        if let Some(names) = only {
-            let is_there = |name: &str| purposes.iter().any(|p| p.name == name);
-            if let Some(name) = names.iter().find(|name| !is_there(name)) {
-                return Err(no_purpose(name, purposes.iter().map(|p| &p.name)));
-            }
-            purposes.retain(|p| names.contains(&&*p.name));
-        }
         let mut all = BTreeMap::new();
-        for purpose in purposes {
+        for purpose in purposes(source, only)? {
             let (name, context) = (purpose.name.clone(), purpose.context.clone());
             all.insert(name, open(source, purpose, schemes).await?.scope(context));
         }
@@ -118,8 +113,21 @@ impl KeySet {
     }
 }
 
+/// What a file says, right in itself; of all purposes those that are named, or all.
+fn purposes(source: Source<'_>, only: Option<&[&str]>) -> Result<Vec<file::Purpose>> {
+    let mut purposes = file::parse(source)?;
+    if let Some(names) = only {
+        let is_there = |name: &str| purposes.iter().any(|p| p.name == name);
+        if let Some(name) = names.iter().find(|name| !is_there(name)) {
+            return Err(no_purpose(name, purposes.iter().map(|p| &p.name)));
+        }
+        purposes.retain(|p| names.contains(&&*p.name));
+    }
+    Ok(purposes)
+}
+
 /// The `Kms` of one purpose, its KEKs opened.
-async fn open(source: Source<'_>, purpose: Purpose, schemes: &Schemes) -> Result<Kms> {
+async fn open(source: Source<'_>, purpose: file::Purpose, schemes: &Schemes) -> Result<Kms> {
     let within = |place: &Place, e| within(&source.shown(place), e);
     let mut builder =
         Kms::builder().dek_policy(purpose.policy).wrap_policy(purpose.wrap).outage_policy(purpose.outage);
