@@ -43,8 +43,15 @@ struct Learnt {
 }
 
 impl Allowed {
-    pub(super) fn new(name: Name, region: &str) -> Self {
-        Self { name, region: region.into(), rules: Rules::default(), learnt: Arc::default() }
+    /// `region`: where the key is if its name does not say it.
+    ///
+    /// # Errors
+    /// Misuse if nothing says it.
+    pub(super) fn new(name: Name, region: Option<&str>) -> Result<Self> {
+        let said = "aws-kms: no region: say region= or set AWS_REGION, or name the key by its ARN";
+        let region = name.region().or(region).ok_or_else(|| Error::misuse(said))?;
+        let region = checked_region(region)?;
+        Ok(Self { name, region, rules: Rules::default(), learnt: Arc::default() })
     }
 
     /// Misuse for whatever is no key's ARN.
@@ -196,7 +203,7 @@ mod tests {
     const MULTI: &str = "arn:aws:kms:eu-central-1:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab";
 
     fn list(name: &str) -> Allowed {
-        Allowed::new(Name::parse(name).unwrap(), "eu-central-1")
+        Allowed::new(Name::parse(name).unwrap(), Some("eu-central-1")).unwrap()
     }
 
     fn takes(list: &Allowed, id: &str) -> bool {

@@ -50,11 +50,9 @@ impl AwsKms {
     /// # Errors
     /// Misuse if that is no name of a key, or there is no region.
     pub fn from_client(client: Client, key: &str) -> Result<Self> {
-        let name = Name::parse(key)?;
-        let region = name.region().or(client.config().region().map(|r| r.as_ref()));
-        let said = "aws-kms: no region: say region= or set AWS_REGION, or name the key by its ARN";
-        let region = allowed::checked_region(region.ok_or_else(|| Error::misuse(said))?)?;
-        Ok(Self(Calls::new(client.config(), Allowed::new(name, &region))))
+        let region = client.config().region().map(|r| r.as_ref());
+        let allowed = Allowed::new(Name::parse(key)?, region)?;
+        Ok(Self(Calls::new(client.config(), allowed)))
     }
 
     /// Opens under this key, too: one that the alias stood for, by its ARN.

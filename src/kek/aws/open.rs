@@ -1,11 +1,16 @@
 //! From a URI and what the AWS tools are configured with.
-use super::{AwsKms, allowed::checked_region, arn::Name};
+use super::{
+    AwsKms,
+    allowed::{Allowed, checked_region},
+    arn::Name,
+    calls::Calls,
+};
 use crate::{
     Error, ErrorKind, Result,
     kek::{KeyUri, on_tokio::on_io},
 };
 use aws_config::{BehaviorVersion, ConfigLoader, Region};
-use aws_sdk_kms::{Client, Config, config::SharedHttpClient};
+use aws_sdk_kms::{Config, config::SharedHttpClient};
 use aws_smithy_http_client::{
     Builder, Connector,
     proxy::ProxyConfig,
@@ -29,39 +34,41 @@ const PARAMETERS: &[&str] = &[
 
 impl AwsKms {
     pub(in crate::kek) async fn from_uri(uri: &KeyUri) -> Result<Self> {
-        uri.only(PARAMETERS)?;
-        let name = Name::parse(uri.rest())?;
-        let region = region(uri, &name)?;
-        let list =
-            |name| uri.param(name).into_iter().flat_map(|all| all.split(',')).filter(|s| !s.is_empty());
         // Whatever is wrong with the URI is told before anything is looked up.
-        let loader = loader(uri, region.clone())?;
+        let loader = loader(uri, region(uri)?)?;
         let config = on_io(async move {
             let loading = tokio::time::timeout(TIME_TO_CONFIGURE, loader.load()).await;
             loading.map_err(|_| {
                 Error::new(ErrorKind::Unavailable, "aws-kms: reading the AWS configuration took too long")
             })
         });
-        let config = config.await?;
-        let mut kek = Self::from_client(Client::from_conf(Config::from(&config)), uri.rest())?;
-        for arn in list("accept") {
-            kek = kek.accept(arn)?;
-        }
-        for account in list("accept-account") {
-            kek = kek.accept_account(account)?;
-        }
-        for region in list("regions") {
-            kek = kek.in_region(region)?;
-        }
-        for token in list("grant-token") {
-            kek = kek.grant_token(token)?;
-        }
-        Ok(kek)
+        let config = Config::from(&config.await?);
+        let allowed = Allowed::from_uri(uri, config.region().map(|r| r.as_ref()))?;
+        let kek = Self(Calls::new(&config, allowed));
+        list(uri, "grant-token").try_fold(kek, |kek, token| kek.grant_token(token))
     }
 }
 
+impl Allowed {
+    /// `region`: where the key is if neither the URI nor its ARN says it.
+    pub(super) fn from_uri(uri: &KeyUri, region: Option<&str>) -> Result<Self> {
+        let said = self::region(uri)?;
+        let mut allowed = Self::new(Name::parse(uri.rest())?, said.as_deref().or(region))?;
+        list(uri, "accept").try_for_each(|arn| allowed.accept(arn))?;
+        list(uri, "accept-account").try_for_each(|account| allowed.accept_account(account))?;
+        list(uri, "regions").try_for_each(|region| allowed.in_region(region))?;
+        Ok(allowed)
+    }
+}
+
+fn list<'a>(uri: &'a KeyUri, name: &str) -> impl Iterator<Item = &'a str> {
+    uri.param(name).into_iter().flat_map(|all| all.split(',')).filter(|s| !s.is_empty())
+}
+
 /// The one that the URI or the key's ARN names.
-fn region(uri: &KeyUri, name: &Name) -> Result<Option<String>> {
+fn region(uri: &KeyUri) -> Result<Option<String>> {
+    uri.only(PARAMETERS)?;
+    let name = Name::parse(uri.rest())?;
     let named = uri.param("region").map(checked_region).transpose()?;
     match (name.region(), named) {
         (Some(of_key), Some(named)) if of_key != named => {
