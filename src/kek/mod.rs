@@ -48,7 +48,7 @@ mod standing;
 mod uri;
 
 #[cfg(feature = "aws")]
-pub use aws::AwsKms;
+pub use aws::{AwsKms, AwsPolicy, AwsUse};
 pub use health::BackendHealth;
 #[cfg(feature = "passphrase")]
 pub use local::Passphrase;

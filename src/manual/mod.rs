@@ -17,6 +17,11 @@ pub mod configuration {
     #![doc = "```"]
 }
 
+#[cfg(feature = "aws")]
+pub mod aws_policy {
+    #![doc = include_str!("aws_policy.md")]
+}
+
 pub mod rotation {
     #![doc = include_str!("rotation.md")]
 }

@@ -102,6 +102,21 @@ impl Allowed {
             && (is_own() || self.rules.keys.iter().any(is_one) || lock(&self.learnt).keys.iter().any(is_one))
     }
 
+    /// The keys that were named besides its own.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.rules.keys.iter().map(|key| &**key)
+    }
+
+    /// The accounts of which every key opens.
+    pub(super) fn accounts(&self) -> impl Iterator<Item = &str> {
+        self.rules.accounts.iter().map(|account| &**account)
+    }
+
+    /// The regions that were listed.
+    pub(super) fn regions(&self) -> impl Iterator<Item = &str> {
+        self.rules.regions.iter().map(|region| &**region)
+    }
+
     /// What GenerateDataKey or DescribeKey says of the key that wraps; the id to store for it.
     ///
     /// # Errors

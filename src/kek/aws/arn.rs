@@ -107,8 +107,12 @@ impl Name {
     }
 
     /// Where it is, if its name says so.
+    pub(super) fn place(&self) -> Option<Place<'_>> {
+        split(self.as_str()).map(|(place, _)| place)
+    }
+
     pub(super) fn region(&self) -> Option<&str> {
-        split(self.as_str()).map(|(place, _)| place.region)
+        self.place().map(|place| place.region)
     }
 
     /// Whether a reply may name `arn` where this was asked for, of a KMS in `region`.

@@ -4,6 +4,9 @@ mod arn;
 mod calls;
 mod failure;
 mod open;
+mod policy;
+
+pub use policy::{AwsPolicy, AwsUse};
 
 use super::{KmsBackend, OnTokio};
 use crate::{Dek, EncryptionContext, Error, KeyId, Result, WrappedDek};
@@ -32,6 +35,8 @@ const CALLS_PER_SECOND: u32 = 550;
 /// were listed ([`in_region`](Self::in_region)), replicas of a multi-Region key that opens.
 /// For anything else no call is made. After an alias moved, a process that starts anew is to
 /// be told of the key before.
+///
+/// **What AWS must allow** for it, [`AwsPolicy`] tells.
 ///
 /// **Where it runs**: on libkms's own I/O thread, whoever calls. The SDK's retries are off,
 /// libkms's count; it waits 3.1 s for a connection, and otherwise as long as libkms does.
