@@ -1,7 +1,11 @@
 //! The command line.
 mod fleet;
+mod policy;
 
 pub(crate) use fleet::{RewrapArgs, StaleArgs};
+pub(crate) use policy::PolicyArgs;
+#[cfg(feature = "aws")]
+pub(crate) use policy::{AwsPolicyArgs, PolicyCommand};
 
 use crate::failure::{EXIT_CODES, Failure};
 use clap::{Parser, Subcommand, error::ErrorKind};
@@ -46,6 +50,7 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     Keyring(KeyringArgs),
     Purposes(PurposesArgs),
+    Policy(PolicyArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
 }

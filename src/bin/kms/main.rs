@@ -14,6 +14,8 @@ mod open;
 mod output;
 mod passphrase;
 mod plan;
+#[cfg(feature = "aws")]
+mod policy;
 mod progress;
 mod purposes;
 mod rewrap;
@@ -43,6 +45,12 @@ fn run() -> Result<ExitCode, Failure> {
         Command::Inspect(args) => inspect::run(&args),
         Command::Keyring(args) => keyring::run(args),
         Command::Purposes(args) => purposes::run(&args),
+        #[cfg(feature = "aws")]
+        Command::Policy(args) => policy::run(&args),
+        #[cfg(not(feature = "aws"))]
+        Command::Policy(_) => {
+            Err(Failure::usage("policy aws: is not in this build of kms: it needs the feature aws"))
+        }
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     }
