@@ -1,5 +1,8 @@
 //! AWS KMS on loopback, as far as moto has it.
 #![allow(dead_code, reason = "each test file uses its own part")]
+#[path = "iam.rs"]
+pub mod iam;
+
 use super::proxy::Proxy;
 use aws_sdk_kms::{
     Client, Config,
