@@ -41,14 +41,14 @@ fn forged(key: &str) -> WrappedDek {
 
 #[test]
 fn aws_keeps_the_contract() {
-    let key = new_key();
-    contract::check(|| async { Ok(kek(MOTO.at, &key)) }).wait();
+    let (proxy, key) = (proxy(), new_key());
+    contract::check(|| async { Ok(kek(proxy.at, &key)) }).wait();
 }
 
 #[test]
 fn an_alias_keeps_the_contract() {
-    let alias = new_alias("contract", &new_key());
-    contract::check(|| async { Ok(kek(MOTO.at, &alias)) }).wait();
+    let (proxy, alias) = (proxy(), new_alias("contract", &new_key()));
+    contract::check(|| async { Ok(kek(proxy.at, &alias)) }).wait();
 }
 
 #[test]
@@ -128,12 +128,12 @@ fn grant_tokens_go_with_every_call() {
 
 #[test]
 fn the_arn_of_the_reply_is_stored_whatever_the_key_was_called() {
-    let key = new_key();
+    let (proxy, key) = (proxy(), new_key());
     let alias = new_alias("names", &key);
     let id = key.rsplit('/').next().unwrap();
     let alias_arn = key.replace(&format!("key/{id}"), &alias);
     for name in [&*key, id, &*alias, &*alias_arn] {
-        let sealed = scope(kek(MOTO.at, name)).seal(Aad::empty(), b"x").wait().unwrap();
+        let sealed = scope(kek(proxy.at, name)).seal(Aad::empty(), b"x").wait().unwrap();
         assert_eq!(key_of(&sealed), key, "{name}");
     }
 }
@@ -276,8 +276,8 @@ fn f65_no_request_leaves_for_an_arn_that_is_not_allowed() {
 
 #[test]
 fn f11_a_forged_key_id_brings_no_decrypt() {
-    let (proxy, key, foreign) = (proxy(), new_key(), new_key());
-    let sealed = scope(kek(MOTO.at, &foreign)).seal(Aad::empty(), b"x").wait().unwrap();
+    let (proxy, elsewhere, key, foreign) = (proxy(), proxy(), new_key(), new_key());
+    let sealed = scope(kek(elsewhere.at, &foreign)).seal(Aad::empty(), b"x").wait().unwrap();
     let alias = new_alias("forged", &key);
     let reader = scope(kek(proxy.at, &alias));
     for _ in 0..1000 {
@@ -442,7 +442,8 @@ fn the_readmes_commands_run() {
     let program = std::path::Path::new(env!("CARGO_BIN_EXE_kms")).parent().unwrap();
     let mut command = Command::new("sh");
     command.args(["-euc", &format!("PATH={}:$PATH\n{script}", program.display())]);
-    let ran = run(command, &folder, &environment(MOTO.at));
+    let proxy = proxy();
+    let ran = run(command, &folder, &environment(proxy.at));
     assert!(ran.status.success(), "{}", said(&ran));
 }
 
@@ -460,12 +461,12 @@ mod aws_without_async;
 /// The examples, in processes of their own, which have the environment of the AWS tools.
 #[test]
 fn the_examples_run() {
-    let folder = Folder::new("aws-examples");
+    let (folder, proxy) = (Folder::new("aws-examples"), proxy());
     orders();
     for example in ["example_without_async", "example_on_current_thread"] {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", example, "--ignored", "--nocapture"]);
-        let ran = run(command, &folder, &environment(MOTO.at));
+        let ran = run(command, &folder, &environment(proxy.at));
         let out = String::from_utf8_lossy(&ran.stdout);
         assert!(ran.status.success() && out.contains("1 passed"), "{example}: {out}{}", said(&ran));
     }

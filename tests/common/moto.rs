@@ -106,7 +106,8 @@ pub fn call(at: SocketAddr, region: &str, operation: &str, body: Value) -> (u16,
     (status, serde_json::from_str(body).unwrap_or(Value::Null))
 }
 
-/// A client of somebody who is no one, of a KMS that listens there.
+/// A client of somebody who is no one, of a KMS that listens there: of a proxy, for its calls to be
+/// judged.
 pub fn client(at: SocketAddr) -> Client {
     client_with(at, Credentials::new("AKIDMARKER", "SECRETMARKER", Some("TOKENMARKER".into()), None, "test"))
 }
@@ -121,7 +122,8 @@ pub fn client_with(at: SocketAddr, credentials: Credentials) -> Client {
     Client::from_conf(config.build())
 }
 
-/// A fault proxy before moto.
+/// A fault proxy before moto. What is asked there is held against the policies that the program
+/// prints.
 pub fn proxy() -> Proxy {
-    Proxy::before(MOTO.at)
+    Proxy::before(MOTO.at).judged_by(iam::hold)
 }

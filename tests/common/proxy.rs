@@ -92,6 +92,7 @@ struct Reply {
 pub struct Proxy {
     pub at: SocketAddr,
     shared: Arc<Shared>,
+    judge: Option<fn(Vec<Request>)>,
 }
 
 struct Shared {
@@ -103,6 +104,7 @@ struct Shared {
 struct State {
     closed: bool,
     requests: Vec<Request>,
+    forgotten: Vec<Request>,
     script: HashMap<String, VecDeque<Answer>>,
     always: HashMap<String, Answer>,
     dead: HashSet<String>,
@@ -127,7 +129,13 @@ impl Proxy {
                 thread::spawn(move || stream.and_then(|stream| shared.serve(&stream)));
             }
         });
-        Self { at, shared }
+        Self { at, shared, judge: None }
+    }
+
+    /// When it is dropped `judge` is given all that was asked, whatever was forgotten.
+    pub fn judged_by(mut self, judge: fn(Vec<Request>)) -> Self {
+        self.judge = Some(judge);
+        self
     }
 
     /// The next request of `operation` meets this; several queue up.
@@ -168,7 +176,9 @@ impl Proxy {
     }
 
     pub fn forget(&self) {
-        self.shared.state().requests.clear();
+        let mut state = self.shared.state();
+        let mut requests = std::mem::take(&mut state.requests);
+        state.forgotten.append(&mut requests);
     }
 
     /// How often `operation` was asked for; `*` is any.
@@ -183,6 +193,11 @@ impl Drop for Proxy {
         self.shared.state().closed = true;
         // The listener looks up.
         drop(TcpStream::connect(self.at));
+        self.forget();
+        let asked = std::mem::take(&mut self.shared.state().forgotten);
+        if let Some(judge) = self.judge.filter(|_| !thread::panicking()) {
+            judge(asked);
+        }
     }
 }
 
