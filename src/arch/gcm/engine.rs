@@ -1,4 +1,6 @@
 //! Which instruction set serves, and the kernels that are compiled for it.
+#[cfg(target_arch = "aarch64")]
+use super::aarch64::Armv8;
 #[cfg(target_arch = "x86_64")]
 use super::x86::{Aesni, Vaes256, Vaes512};
 use super::{
@@ -16,6 +18,8 @@ pub(crate) struct Engine(Set);
 
 #[derive(Clone, Copy)]
 enum Set {
+    #[cfg(target_arch = "aarch64")]
+    Armv8(Armv8),
     #[cfg(target_arch = "x86_64")]
     Aesni(Aesni),
     #[cfg(target_arch = "x86_64")]
@@ -28,6 +32,8 @@ enum Set {
 macro_rules! kernels_of {
     ($engine:expr, $t:ident => $do:expr) => {
         match $engine.0 {
+            #[cfg(target_arch = "aarch64")]
+            Set::Armv8($t) => $do,
             #[cfg(target_arch = "x86_64")]
             Set::Aesni($t) => $do,
             #[cfg(target_arch = "x86_64")]
@@ -53,7 +59,9 @@ impl Engine {
             Vaes256::detect().map(Set::Vaes256),
             Vaes512::detect().map(Set::Vaes512),
         ];
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(target_arch = "aarch64")]
+        let all = [Armv8::detect().map(Set::Armv8)];
+        #[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
         let all: [Option<Set>; 0] = [];
         all.into_iter().flatten().map(Self).filter(|engine| !is_off(engine.name()))
     }
@@ -139,6 +147,8 @@ macro_rules! kernels {
     };
 }
 
+#[cfg(target_arch = "aarch64")]
+kernels!(Armv8, "armv8", "neon,aes");
 #[cfg(target_arch = "x86_64")]
 kernels!(Aesni, "aesni", "avx,aes,pclmulqdq");
 #[cfg(target_arch = "x86_64")]

@@ -6,6 +6,8 @@
 //! `engine` compiles them for each instruction set and picks one; where the processor has
 //! none of these, the RustCrypto crates serve.
 #![allow(clippy::needless_range_loop, reason = "vectors and blocks are counted by one index")]
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
 mod bulk;
 mod data;
 mod engine;
@@ -16,6 +18,7 @@ mod message;
 mod partial;
 #[cfg(test)]
 mod tests;
+mod token;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 mod xaes;

@@ -1,8 +1,9 @@
 //! One block in a vector.
-use super::{LAST_WORDS, LAST_WORDS_ROTATED, REVERSE, accesses, number, operations, vector};
+use super::{number, vector};
 use crate::arch::gcm::{
     lanes::{Block, Lanes},
     partial::{load_16, store_16},
+    token::{LAST_WORDS, LAST_WORDS_ROTATED, REVERSE, accesses, operations},
 };
 use std::arch::{asm, x86_64::*};
 

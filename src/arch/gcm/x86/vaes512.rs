@@ -1,6 +1,9 @@
 //! Four blocks in a vector.
-use super::{Aesni, LAST_WORDS, LAST_WORDS_ROTATED, REVERSE, Vaes256, accesses, number, operations, vector};
-use crate::arch::gcm::lanes::{Block, Lanes};
+use super::{Aesni, Vaes256, number, vector};
+use crate::arch::gcm::{
+    lanes::{Block, Lanes},
+    token::{LAST_WORDS, LAST_WORDS_ROTATED, REVERSE, accesses, operations},
+};
 use std::arch::{asm, x86_64::*};
 
 /// The proof of AVX-512 F, BW, DQ and VL, BMI2 and what `Vaes256` proves.
