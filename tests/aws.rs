@@ -4,6 +4,8 @@
 mod common;
 #[path = "common/moto.rs"]
 mod moto;
+#[path = "common/process.rs"]
+mod process;
 #[path = "common/proxy.rs"]
 mod proxy;
 
@@ -13,14 +15,10 @@ use libkms::{
     kek::{AwsKms, KmsBackend, contract},
 };
 use moto::*;
+use process::*;
 use proxy::{Answer, Proxy};
 use serde_json::{Value, json};
-use std::{
-    net::SocketAddr,
-    process::{Command, Output},
-    thread,
-    time::Duration,
-};
+use std::{net::SocketAddr, process::Command, thread, time::Duration};
 
 fn kek(at: SocketAddr, key: &str) -> AwsKms {
     AwsKms::from_client(client(at), key).unwrap()
@@ -352,34 +350,6 @@ fn names_that_are_none_are_refused() {
             "{uri}: {refused}"
         );
     }
-}
-
-/// What the AWS tools are configured with, for a child process.
-fn environment(at: SocketAddr) -> Vec<(&'static str, String)> {
-    vec![
-        ("AWS_ENDPOINT_URL_KMS", format!("http://{at}")),
-        ("AWS_REGION", REGION.into()),
-        ("AWS_ACCESS_KEY_ID", "AKIDMARKER".into()),
-        ("AWS_SECRET_ACCESS_KEY", "SECRETMARKER".into()),
-        ("AWS_EC2_METADATA_DISABLED", "true".into()),
-    ]
-}
-
-fn run(mut command: Command, folder: &Folder, env: &[(&str, String)]) -> Output {
-    let inherited = ["PATH", "LD_LIBRARY_PATH", "LIBKMS_MOTO"].map(|n| (n, std::env::var_os(n)));
-    command.env_clear().envs(inherited.into_iter().filter_map(|(n, v)| Some((n, v?))));
-    let env = env.iter().map(|(n, v)| (*n, v.as_str()));
-    command.envs(env).env("HOME", &folder.0).current_dir(&folder.0).output().unwrap()
-}
-
-fn kms(folder: &Folder, env: &[(&str, String)], args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kms"));
-    command.args(args);
-    run(command, folder, env)
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 #[test]
