@@ -12,6 +12,7 @@ mod proxy;
 use common::{Folder, context};
 use libkms::{
     Aad, Dek, ErrorKind, Freshness, Header, KeyId, Kms, Scope, Wait, WrappedDek,
+    fleet::{Survey, sealed_below},
     kek::{AwsKms, KmsBackend, contract},
 };
 use moto::*;
@@ -211,6 +212,33 @@ fn key_material_that_changes_is_another_version_of_the_key() {
         assert_eq!(wrapped.key_id.as_str(), id(&two));
     }
     assert_eq!((proxy.count("DescribeKey"), proxy.count("Encrypt")), (1, 5));
+}
+
+/// Before a key is disabled, or its deletion scheduled, somebody asks what depends on it.
+#[test]
+fn what_depends_on_a_key_is_found_whatever_its_material() {
+    let (folder, proxy, key) = (Folder::new("aws-material"), proxy(), new_key());
+    for (file, material) in [("a.kms", Some("1a")), ("b.kms", Some("2b")), ("c.kms", None)] {
+        proxy.material(material.map(|m| m.repeat(32)).as_deref());
+        let sealed = scope(kek(proxy.at, &key)).seal(Aad::empty(), b"x").wait().unwrap();
+        std::fs::write(folder.join(file), sealed).unwrap();
+    }
+    let found = |key: &str| {
+        let survey = Survey::naming([format!("aws-kms:{key}")]);
+        survey.run(sealed_below(&folder.0), |_| {}).unwrap().found
+    };
+    assert_eq!(found(&key), 3);
+    assert_eq!(found(&format!("{key}#{}", "1a".repeat(32))), 1);
+    assert_eq!(found(&format!("{key}#{}", "3c".repeat(32))), 0);
+    assert_eq!((found(&key[..key.len() - 1]), found(&new_key())), (0, 0));
+    let program = |key: &str| kms(&folder, &[], &["stale", ".", "--key", &format!("aws-kms:{key}")]);
+    assert_eq!(program(&key).stdout.iter().filter(|b| **b == b'\n').count(), 3);
+    // No header names these: that nothing is found would be no answer.
+    for bad in ["alias/orders", &key[..20], key.rsplit('/').next().unwrap(), &format!("{key}#1a")] {
+        let refused = program(bad);
+        assert_eq!(refused.status.code(), Some(2), "{bad}: {}", said(&refused));
+        assert!(said(&refused).contains("aws-kms:ARN"), "{bad}: {}", said(&refused));
+    }
 }
 
 #[test]

@@ -66,7 +66,8 @@ impl<'a> Survey<'a> {
         Self { of: Of::Stale(kms), workers: usual() }
     }
 
-    /// Files that name one of these keys, `SCHEME:KEY_ID`, as one of several as well.
+    /// Files that name one of these keys, `SCHEME:KEY_ID`, as one of several as well. One of AWS
+    /// KMS that is given as `aws-kms:ARN` is found whatever its material.
     pub fn naming(keys: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self { of: Of::Naming(keys.into_iter().map(Into::into).collect()), workers: usual() }
     }
@@ -123,7 +124,7 @@ impl<'a> Survey<'a> {
     fn weigh(&self, header: &Header) -> Looked {
         let (names, damage) = (names(header), header.damage());
         let (freshness, is_found) = match &self.of {
-            Of::Naming(keys) => (None, !keys.is_disjoint(&names)),
+            Of::Naming(keys) => (None, names.iter().any(|name| is_one_of(name, keys))),
             Of::Stale(kms) => {
                 let freshness = wait(kms.freshness(header));
                 (Some(freshness), damage.is_some() || freshness != Freshness::Current)
@@ -131,6 +132,12 @@ impl<'a> Survey<'a> {
         };
         Looked { names, damage, freshness, is_found }
     }
+}
+
+/// An ARN stands for its key, under which any material of it opens.
+fn is_one_of(name: &str, keys: &Names) -> bool {
+    let is_its = |(key, _): (&str, &str)| key.starts_with("aws-kms:") && keys.contains(key);
+    keys.contains(name) || name.split_once('#').is_some_and(is_its)
 }
 
 struct Looked {

@@ -87,7 +87,8 @@ pub(crate) struct StaleArgs {
     pub(crate) recursive: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) keys: Keys,
-    /// List what names this key instead: local:NAME/VERSION for one of a keyring
+    /// List what names this key instead: local:NAME/VERSION for one of a keyring, aws-kms:ARN for
+    /// one in AWS KMS, with #MATERIAL behind it for that material alone
     #[arg(long, value_name = "SCHEME:KEY_ID", value_parser = key, conflicts_with_all = ["kek", "opens_with", "config"])]
     pub(crate) key: Vec<String>,
     /// How many files are looked at at once, 1 to 256 [default: as many as there are
@@ -109,8 +110,14 @@ fn key(text: &str) -> Result<String, &'static str> {
     let is_version = |n: &str| n.parse::<u32>().is_ok_and(|parsed| parsed.to_string() == n);
     let is_name = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     let is_local = || id.split_once('/').is_some_and(|(name, n)| is_name(name) && is_version(n));
+    let is_material = |m: &str| m.len() == 64 && m.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let is_aws = || {
+        let (arn, material) = id.split_once('#').map_or((id, None), |(arn, material)| (arn, Some(material)));
+        arn.starts_with("arn:") && arn.contains(":key/") && material.is_none_or(is_material)
+    };
     match scheme {
         "local" if !is_local() => Err("a key of a keyring is local:NAME/VERSION"),
+        "aws-kms" if !is_aws() => Err("a key in AWS KMS is aws-kms:ARN, no alias: arn:...:key/ID"),
         _ if KeyId::new(id).is_err() => Err("that is no key id"),
         _ => Ok(text.into()),
     }
