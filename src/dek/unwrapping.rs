@@ -6,7 +6,7 @@ use super::{
 use crate::{
     Attempt, Dek, EncryptionContext, Error, ErrorKind, Header, Recipient, Result,
     envelope::{DerivedKeys, HeaderCopy},
-    kek::{Kek, Pauses, Role},
+    kek::{Kek, Pauses, Role, how_to_accept},
     rt::join_all,
 };
 use std::time::Duration;
@@ -183,7 +183,11 @@ impl<'a> Way<'a, '_> {
 pub(super) fn none_matches(header: &Header) -> Error {
     let named = header.recipients().iter().map(|r| format!("{}:{}", r.scheme, r.wrapped.key_id));
     let named = named.collect::<Vec<_>>().join(", ");
-    Error::new(ErrorKind::NoMatchingKek, format!("none of the KEKs here may open this: it names {named}"))
+    let how = how_to_accept(header.recipients()).map(|how| format!("; {how}")).unwrap_or_default();
+    Error::new(
+        ErrorKind::NoMatchingKek,
+        format!("none of the KEKs here may open this: it names {named}{how}"),
+    )
 }
 
 /// Rule 3 for readers: whoever could not authenticate learns that alone; a KMS that was

@@ -65,6 +65,7 @@ pub(crate) use call::{Kek, Role, panicked};
 use outage::OutagePolicy;
 pub(crate) use pause::{Pauses, shortened};
 pub(crate) use refusals::Refusals;
+pub(crate) use schemes::how_to_accept;
 
 use crate::{Dek, EncryptionContext, KeyId, Result, WrappedDek};
 use std::sync::Arc;

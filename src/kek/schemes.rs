@@ -1,6 +1,6 @@
 //! Which schemes a program understands.
 use super::{KeyUri, KmsBackend};
-use crate::{Error, Result, rt::BoxFuture};
+use crate::{Error, Recipient, Result, rt::BoxFuture};
 use std::{collections::HashMap, fmt, sync::Arc};
 
 type Open = Arc<dyn Fn(KeyUri) -> BoxFuture<'static, Result<Arc<dyn KmsBackend>>> + Send + Sync>;
@@ -89,4 +89,13 @@ impl fmt::Debug for Schemes {
 /// As [`Schemes::from_uri`].
 pub async fn from_uri(uri: &str) -> Result<Arc<dyn KmsBackend>> {
     Schemes::default().from_uri(uri).await
+}
+
+/// What lets a KEK open what no KEK here accepts, where a scheme has a way to say so.
+#[allow(unused_mut, unused_variables, reason = "without features there is none")]
+pub(crate) fn how_to_accept(recipients: &[Recipient]) -> Option<String> {
+    let mut ways = Vec::<String>::new();
+    #[cfg(feature = "aws")]
+    ways.extend(super::aws::how_to_accept(recipients));
+    (!ways.is_empty()).then(|| ways.join("; "))
 }

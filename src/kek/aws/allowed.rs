@@ -197,6 +197,11 @@ pub(super) fn checked_region(region: &str) -> Result<String> {
     if is_region(region) { Ok(region.into()) } else { Err(Error::misuse(said)) }
 }
 
+/// The ARN of a stored id, without its material.
+pub(super) fn arn(id: &KeyId) -> Option<&str> {
+    split(id.as_str()).map(|arn| arn.text)
+}
+
 /// The key of a stored id: its ARN, with its material behind it if that was told.
 fn split(id: &str) -> Option<KeyArn<'_>> {
     match id.split_once('#') {

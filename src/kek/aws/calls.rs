@@ -1,5 +1,6 @@
 //! The four calls, on tokio.
 use super::{
+    SCHEME,
     allowed::Allowed,
     failure::{Asked, failed},
 };
@@ -78,7 +79,7 @@ impl Calls {
 #[async_trait::async_trait]
 impl KmsBackend for Calls {
     fn scheme(&self) -> &str {
-        "aws-kms"
+        SCHEME
     }
 
     fn accepts(&self, key_id: &KeyId) -> bool {

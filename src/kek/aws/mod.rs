@@ -9,13 +9,14 @@ mod policy;
 pub use policy::{AwsPolicy, AwsUse};
 
 use super::{KmsBackend, OnTokio};
-use crate::{Dek, EncryptionContext, Error, KeyId, Result, WrappedDek};
+use crate::{Dek, EncryptionContext, Error, KeyId, Recipient, Result, WrappedDek};
 use allowed::Allowed;
 use arn::Name;
 use aws_sdk_kms::Client;
 use calls::Calls;
 use std::fmt;
 
+const SCHEME: &str = "aws-kms";
 /// A tenth of the smallest quota that an account has for these calls in a region, all its
 /// programs together.
 const CALLS_PER_SECOND: u32 = 550;
@@ -140,4 +141,15 @@ impl fmt::Debug for AwsKms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "AwsKms({})", self.0.allowed.name.as_str())
     }
+}
+
+/// Headers are not verified by then: whose key it is, their reader must know.
+pub(super) fn how_to_accept(recipients: &[Recipient]) -> Option<String> {
+    let ours = recipients.iter().filter(|r| r.scheme == SCHEME);
+    let arns: Vec<_> = ours.filter_map(|r| allowed::arn(&r.wrapped.key_id)).collect();
+    let arns = (!arns.is_empty()).then(|| arns.join(","))?;
+    Some(format!(
+        "if you trust that key, add accept={arns} to the URI of an aws-kms KEK, behind a ? or an & \
+         (AwsKms::accept in a program)"
+    ))
 }
