@@ -197,6 +197,33 @@ fn it_is_asked_at_most_twice_a_minute() {
     }
 }
 
+/// A wrap may name what was told before: AWS's Encrypt does not say under which material it was.
+#[test]
+fn wraps_do_not_put_the_question_off() {
+    let (clock, kek) = (Simulated::new(), Puppet::new(1, "a"));
+    let kms = kek.kms(&clock);
+    let scope = tenant(&kms, 1);
+    let old = inspect(&seal(&scope)).unwrap();
+    kek.says(Says::Key("b"));
+    for n in 2..30 {
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(keys_of(&seal(&tenant(&kms, n))), ["a"]);
+    }
+    kek.moves_to("b");
+    clock.advance(Duration::from_secs(2));
+    assert_eq!(keys_of(&seal(&scope)), ["b"]);
+    assert_eq!((kms.freshness(&old).wait(), kek.questions()), (Freshness::Stale, 2));
+    // Who does not answer questions is gone by his wraps, for half a minute each.
+    kek.says(Says::Nothing);
+    clock.advance(HALF_A_MINUTE);
+    seal(&tenant(&kms, 1000));
+    for n in 1..120 {
+        clock.advance(Duration::from_secs(1));
+        let new = inspect(&seal(&tenant(&kms, 1000 + n))).unwrap();
+        assert_eq!(kms.freshness(&new).wait(), Freshness::Current);
+    }
+}
+
 /// What it said before may be over: who opens meanwhile is told Unknown.
 #[test]
 fn while_it_is_asked_nothing_is_current() {

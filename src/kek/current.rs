@@ -33,10 +33,21 @@ struct State {
     said: Option<KeyId>,
     /// What it said when last it could tell.
     named: Option<KeyId>,
+    /// Whether it could when it was asked last.
+    answers: bool,
     /// When the reply to a wrap last counted as a change, and whether one did not count since.
     moved: Option<Duration>,
     owed: bool,
     asking: Option<Flight<Option<KeyId>>>,
+}
+
+impl State {
+    fn says(&mut self, key: Option<KeyId>) {
+        if key.is_some() {
+            self.named.clone_from(&key);
+        }
+        self.said = key;
+    }
 }
 
 enum Answer {
@@ -95,7 +106,12 @@ impl Kek {
             state.moved = Some(now);
             self.count_change(&mut state);
         }
-        self.settle(&mut state, now, Some(key));
+        // Of one that answers this may be what it was told before: AWS's Encrypt does not say
+        // which material it used. So it is asked all the same.
+        if !state.answers {
+            self.is_due_after(now);
+        }
+        state.says(Some(key));
     }
 
     /// A DEK was made under another key than the one named last: all are to be looked at
@@ -104,12 +120,8 @@ impl Kek {
         lock(&self.current.state).owed = true;
     }
 
-    fn settle(&self, state: &mut State, now: Duration, key: Option<KeyId>) {
+    fn is_due_after(&self, now: Duration) {
         self.current.due.store(nanos(now.saturating_add(GOOD_FOR)), Ordering::Relaxed);
-        if key.is_some() {
-            state.named.clone_from(&key);
-        }
-        state.said = key;
     }
 
     fn count_change(&self, state: &mut State) {
@@ -130,7 +142,7 @@ impl Kek {
             }
             let me = self.clone();
             let (flight, task) = Flight::new(async move { me.ask().await }, || None);
-            self.current.due.store(nanos(now.saturating_add(GOOD_FOR)), Ordering::Relaxed);
+            self.is_due_after(now);
             state.asking = Some(flight.clone());
             (flight, task)
         };
@@ -147,7 +159,9 @@ impl Kek {
             if state.owed || (key.is_some() && key != state.named) {
                 self.count_change(&mut state);
             }
-            self.settle(&mut state, self.rt.now(), key.clone());
+            self.is_due_after(self.rt.now());
+            state.answers = key.is_some();
+            state.says(key.clone());
             state.asking.take()
         };
         // Outside of the lock: wakers are dropped with it.
