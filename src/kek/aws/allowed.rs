@@ -2,13 +2,10 @@
 use super::arn::{KeyArn, Name, Place, is_account, is_region, partition_of};
 use crate::{
     Error, ErrorKind, KeyId, Result,
+    arch::since_boot,
     rt::sync::{Mutex, lock},
 };
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 /// Keys of an alias that are remembered: it moves once in months.
 const MOST_LEARNT: usize = 64;
@@ -38,8 +35,8 @@ struct Learnt {
     /// What the name stood for, the latest last.
     keys: VecDeque<String>,
     material: Option<String>,
-    /// When the KMS was asked, or said of itself, which key and material wrap.
-    at: Option<Instant>,
+    /// When the KMS was asked, or said of itself, which key and material wrap: since boot.
+    at: Option<Duration>,
 }
 
 impl Allowed {
@@ -131,7 +128,7 @@ impl Allowed {
         if let Some(material) = material {
             learnt.material = Some(material.into());
         }
-        learnt.at = Some(Instant::now());
+        learnt.at = Some(since_boot());
         learnt.id(&arn)
     }
 
@@ -150,12 +147,12 @@ impl Allowed {
 
     /// Whether the KMS is to be asked which material wraps.
     pub(super) fn is_to_ask(&self) -> bool {
-        lock(&self.learnt).at.is_none_or(|at| at.elapsed() >= GOOD_FOR)
+        lock(&self.learnt).at.is_none_or(|at| since_boot().saturating_sub(at) >= GOOD_FOR)
     }
 
     /// It was asked in vain: not again for a while.
     pub(super) fn does_not_tell(&self) {
-        lock(&self.learnt).at = Some(Instant::now());
+        lock(&self.learnt).at = Some(since_boot());
     }
 
     fn checked<'a>(&self, arn: Option<&'a str>) -> Result<KeyArn<'a>> {
