@@ -4,14 +4,21 @@ mod common;
 
 use common::*;
 use libkms::{
-    Aad, DekPolicy, ErrorKind, Kms, NewFile, Result, Scope, Wait, inspect,
-    kek::{Keyring, KeyringFile},
-    rt::Simulated,
+    Aad, Dek, DekPolicy, EncryptionContext, ErrorKind, KeyId, Kms, NewFile, Result, Scope, Wait, WrappedDek,
+    async_trait, inspect,
+    kek::{Keyring, KeyringFile, KmsBackend},
+    rt::{Runtime, Simulated},
 };
 use std::{
     fs,
+    future::pending,
     io::Write,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Waker},
     time::Duration,
 };
 
@@ -108,6 +115,83 @@ fn nothing_is_sealed_under_a_disabled_version_half_a_minute_after_the_rotation()
     assert_eq!(key_of(&seal(&running)), "orders/1", "nobody knows yet");
     world.clock.advance(Duration::from_secs(30));
     assert_eq!(key_of(&seal(&running)), "orders/2");
+}
+
+/// A keyring behind a network, as to which key is current.
+struct Far {
+    kek: Keyring,
+    clock: Simulated,
+    hangs: Arc<AtomicBool>,
+}
+
+const ROUND_TRIP: Duration = Duration::from_millis(50);
+
+#[async_trait]
+impl KmsBackend for Far {
+    fn scheme(&self) -> &str {
+        self.kek.scheme()
+    }
+    fn accepts(&self, key_id: &KeyId) -> bool {
+        self.kek.accepts(key_id)
+    }
+    async fn wrap_dek(&self, dek: &Dek, context: &EncryptionContext) -> Result<WrappedDek> {
+        self.kek.wrap_dek(dek, context).await
+    }
+    async fn unwrap_dek(&self, wrapped: &WrappedDek, context: &EncryptionContext) -> Result<Dek> {
+        self.kek.unwrap_dek(wrapped, context).await
+    }
+    async fn current_key(&self) -> Result<Option<KeyId>> {
+        self.clock.sleep(ROUND_TRIP).await;
+        if self.hangs.load(Ordering::SeqCst) {
+            pending::<()>().await;
+        }
+        self.kek.current_key().await
+    }
+}
+
+/// A program that seals now and then waits for the answer, and one that seals all the time
+/// does not.
+#[test]
+fn a_seal_after_a_pause_is_not_under_a_key_that_moved_meanwhile() {
+    let (world, hangs) = (World::new("revoked-pause"), Arc::<AtomicBool>::default());
+    let clock = &world.clock;
+    let kek = Keyring::open(world.ring(), "orders").unwrap();
+    let far = Far { kek, clock: clock.clone(), hangs: hangs.clone() };
+    let kms = Kms::builder().kek(far).runtime(clock.clone()).build().unwrap();
+    let scope = kms.scope(context(&[("purpose", "orders")]));
+    let timed = || {
+        let begun = clock.now();
+        let sealed = clock.block_on(scope.seal(Aad::from("1"), b"tea")).unwrap();
+        (key_of(&sealed), clock.now() - begun)
+    };
+    let second = Duration::from_secs(1);
+    timed();
+    clock.advance(second);
+    world.edit().rotate("orders").unwrap();
+    clock.advance(2 * MINUTE);
+    let mut first = Box::pin(scope.seal(Aad::from("1"), b"tea"));
+    assert!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!(timed(), ("orders/2".into(), ROUND_TRIP), "nor one that comes while it is asked");
+    assert_eq!(key_of(&clock.block_on(first).unwrap()), "orders/2");
+    assert_eq!(timed(), ("orders/2".into(), Duration::ZERO));
+
+    world.edit().rotate("orders").unwrap();
+    let mut under_the_old = 0;
+    for _ in 0..100 {
+        clock.advance(second);
+        let (key, took) = timed();
+        assert!(took.is_zero());
+        under_the_old += u32::from(key == "orders/2");
+    }
+    assert!(under_the_old <= 31, "{under_the_old}");
+
+    // Without an answer it goes on as in an outage, and nobody waits long.
+    hangs.store(true, Ordering::SeqCst);
+    world.edit().rotate("orders").unwrap();
+    clock.advance(2 * MINUTE);
+    assert_eq!(timed(), ("orders/3".into(), second));
+    clock.advance(10 * second);
+    assert_eq!(timed(), ("orders/3".into(), Duration::ZERO));
 }
 
 /// Who holds a header's DEK to seal more under it asks nobody again.

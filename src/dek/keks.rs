@@ -96,7 +96,7 @@ impl Keks {
         worst.unwrap_or(Freshness::Current)
     }
 
-    async fn current_told(&self) -> Vec<(&str, Option<KeyId>)> {
+    pub(super) async fn current_told(&self) -> Vec<(&str, Option<KeyId>)> {
         let by = self.deadline();
         join_all(self.wrapping().map(|kek| async move { (kek.scheme(), kek.current_key_told(by).await) }))
             .await
@@ -106,6 +106,11 @@ impl Keks {
     /// were not asked for half a minute.
     pub(super) fn changes(&self, now: Duration) -> u64 {
         self.wrapping().fold(0, |sum, kek| sum.wrapping_add(kek.changes(now)))
+    }
+
+    /// Whether the key of a KEK that wraps may have moved long ago, and nobody asked.
+    pub(super) fn are_overdue(&self, now: Duration) -> bool {
+        self.wrapping().any(|kek| kek.is_overdue(now))
     }
 
     /// The key that each KEK that wraps named last, if it named one.

@@ -12,6 +12,7 @@ use crate::{
     rt::{
         Flight, Runtime, launch,
         sync::atomic::{AtomicU64, Ordering},
+        unless,
     },
     secret::check_fork,
     stream::take_from,
@@ -20,6 +21,9 @@ use std::{sync::Arc, time::Duration};
 
 /// How often a caller waits for a DEK that others then use up before it.
 const PATIENCE: usize = 3;
+/// How long a caller that comes after a pause waits to be told which key is current. Then it
+/// is as in an outage.
+const TIME_TO_TELL: Duration = Duration::from_secs(1);
 
 /// A DEK of one scope, ready to seal records, and what it may still seal.
 pub(crate) struct SealDek {
@@ -183,7 +187,11 @@ impl Sealer {
     /// The scope's DEK, good for one message of `len` bytes, if it is at hand.
     pub(crate) fn warm(&self, slot: &Slot, len: u64) -> Result<Option<Arc<SealDek>>> {
         check_fork()?;
-        match self.look(slot, len) {
+        let now = self.rt.now();
+        if self.may_be_of_long_ago(slot, now) {
+            return Ok(None);
+        }
+        match self.look(slot, len, now) {
             Found::Good(dek) => Ok(Some(dek)),
             _ => Ok(None),
         }
@@ -195,6 +203,7 @@ impl Sealer {
             for _ in 0..PATIENCE {
                 check_fork()?;
                 let slot = &self.slots.of_scope(slot);
+                self.catch_up(slot).await;
                 match self.join(slot, len) {
                     Joined::Good(dek) => return Ok(dek),
                     Joined::Coming(flight) => match flight.await {
@@ -219,7 +228,8 @@ impl Sealer {
     /// would have more left, or the old one's time is over, or its key has moved.
     pub(crate) async fn stream_dek(&self, slot: &Arc<Slot>, len: u64) -> Result<Arc<SealDek>> {
         check_fork()?;
-        match self.look(slot, len) {
+        self.catch_up(slot).await;
+        match self.look(slot, len, self.rt.now()) {
             Found::Good(dek) => Ok(dek),
             Found::Short => self.own_dek(&slot.context).await,
             Found::Coming(_) | Found::Spent | Found::Nothing => self.dek(slot, len).await,
@@ -239,10 +249,21 @@ impl Sealer {
         flight.await
     }
 
+    /// Whether the slot's DEK may be under a key that moved while nobody asked: by the time of
+    /// the next seal, that key may be disabled, and what it wrapped rewrapped and looked through.
+    fn may_be_of_long_ago(&self, slot: &Slot, now: Duration) -> bool {
+        self.keks.are_overdue(now) && matches!(&*slot.state(), State::Here(dek) if dek.is_in_time(now))
+    }
+
+    async fn catch_up(&self, slot: &Slot) {
+        if self.may_be_of_long_ago(slot, self.rt.now()) {
+            unless(self.rt.sleep(TIME_TO_TELL), self.keks.current_told()).await;
+        }
+    }
+
     /// What the slot has for a message of `len` bytes, which is taken from what is left.
-    fn look(&self, slot: &Slot, len: u64) -> Found {
+    fn look(&self, slot: &Slot, len: u64, now: Duration) -> Found {
         // Before the lock: a backend may be asked here which key is current.
-        let now = self.rt.now();
         let changes = self.keks.changes(now);
         self.look_at(&slot.state(), len, now, changes)
     }
@@ -297,7 +318,7 @@ impl Sealer {
         };
         // Outside of the lock: a local backend runs right here.
         launch(&*self.rt, task);
-        match self.look(slot, len) {
+        match self.look(slot, len, self.rt.now()) {
             // In an outage nobody waits for an attempt.
             Found::Good(dek) => Joined::Good(dek),
             _ => Joined::Coming(flight),

@@ -16,6 +16,8 @@ use std::{sync::Arc, time::Duration};
 
 /// `current_key` may be a call: what it said is good for this long.
 const GOOD_FOR: Duration = Duration::from_secs(30);
+/// Who seals more often than this has it asked in time, and never waits for the answer.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What the backend said last, to a wrap or when it was asked.
 #[derive(Default)]
@@ -24,6 +26,9 @@ pub(super) struct Current {
     /// When it is to be asked again, in nanoseconds of the runtime's clock. Not under the
     /// lock, since every seal looks here.
     due: AtomicU64,
+    /// Nobody had it asked in time: from then on until it answers, the key may have moved long
+    /// ago. 0 before the first answer.
+    overdue: AtomicU64,
     changes: AtomicU64,
 }
 
@@ -93,6 +98,12 @@ impl Kek {
         self.current.changes.load(Ordering::Acquire)
     }
 
+    /// Whether the key may have moved long ago, and nobody asked.
+    pub(crate) fn is_overdue(&self, now: Duration) -> bool {
+        let at = self.current.overdue.load(Ordering::Relaxed);
+        at != 0 && nanos(now) >= at
+    }
+
     /// A wrap named this key.
     pub(super) fn learn(&self, key: KeyId) {
         let mut state = lock(&self.current.state);
@@ -109,7 +120,7 @@ impl Kek {
         // Of one that answers this may be what it was told before: AWS's Encrypt does not say
         // which material it used. So it is asked all the same.
         if !state.answers {
-            self.is_due_after(now);
+            self.is_known(now);
         }
         state.says(Some(key));
     }
@@ -120,7 +131,17 @@ impl Kek {
         lock(&self.current.state).owed = true;
     }
 
-    fn is_due_after(&self, now: Duration) {
+    fn is_known(&self, now: Duration) {
+        let due = now.saturating_add(GOOD_FOR);
+        self.current.due.store(nanos(due), Ordering::Relaxed);
+        self.current.overdue.store(nanos(due.saturating_add(PAUSE)), Ordering::Relaxed);
+    }
+
+    /// Asked in time, it is as if known, until the answer is there.
+    fn is_being_asked(&self, now: Duration) {
+        if nanos(now) < self.current.overdue.load(Ordering::Relaxed) {
+            self.is_known(now);
+        }
         self.current.due.store(nanos(now.saturating_add(GOOD_FOR)), Ordering::Relaxed);
     }
 
@@ -142,7 +163,7 @@ impl Kek {
             }
             let me = self.clone();
             let (flight, task) = Flight::new(async move { me.ask().await }, || None);
-            self.is_due_after(now);
+            self.is_being_asked(now);
             state.asking = Some(flight.clone());
             (flight, task)
         };
@@ -159,7 +180,7 @@ impl Kek {
             if state.owed || (key.is_some() && key != state.named) {
                 self.count_change(&mut state);
             }
-            self.is_due_after(self.rt.now());
+            self.is_known(self.rt.now());
             state.answers = key.is_some();
             state.says(key.clone());
             state.asking.take()

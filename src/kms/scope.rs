@@ -88,7 +88,8 @@ impl Scope {
     }
 
     /// Seals one record: suite 1, header included. Without a call to the KMS, and ready at
-    /// its first poll, while the scope's DEK is good.
+    /// its first poll, while the scope's DEK is good; but where nothing was sealed for half a
+    /// minute, the KMS is asked first, for a second at most, which key is current.
     ///
     /// # Errors
     /// Limit beyond 2^36 - 32 bytes; what the KMS says; Forked.
