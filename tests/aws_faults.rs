@@ -303,6 +303,8 @@ fn answers_that_drip_or_never_come_are_given_up() {
         let began = Instant::now();
         let refused = kms.scope(asks.context.clone()).seal(Aad::empty(), b"x").wait().unwrap_err();
         assert_eq!(refused.kind(), Unavailable, "{refused}");
+        let says = format!("aws-kms:{key} in {REGION}: no answer within 200ms");
+        assert!(refused.to_string().contains(&says), "{refused}");
         assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
         proxy.pass();
         asks.ask("GenerateDataKey").unwrap();

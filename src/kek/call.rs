@@ -202,7 +202,7 @@ impl Kek {
     ) -> Result<Result<T>> {
         let refuse = |why: &str, wait: Duration| {
             self.counts.refused();
-            let said = format!("{}: {why}: not asked for another {wait:.1?}", self.scheme());
+            let said = format!("{}: {why}: not asked for another {wait:.1?}", self.backend.name());
             Error::new(ErrorKind::Unavailable, said).with_retry_after(wait).of_ours()
         };
         let pass = self.breaker.pass().map_err(|wait| refuse("it failed again and again", wait))?;
@@ -239,7 +239,7 @@ impl Kek {
             poll.unwrap_or_else(|_| Poll::Ready(Err(panicked())))
         });
         unless(self.rt.sleep(time), call).await.unwrap_or_else(|| {
-            let said = format!("{}: no answer within {time:?}", self.scheme());
+            let said = format!("{}: no answer within {time:?}", self.backend.name());
             Err(Error::new(ErrorKind::Unavailable, said))
         })
     }

@@ -113,6 +113,12 @@ pub trait KmsBackend: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// What an error calls it, where no reply names its key: the key and the place that it was
+    /// configured with, nothing secret. Its scheme unless overridden.
+    fn name(&self) -> String {
+        self.scheme().into()
+    }
+
     /// How many calls a second one client should make at most, of a KMS that has a quota.
     /// [`OutagePolicy`] says otherwise.
     fn calls_per_second(&self) -> Option<u32> {
@@ -144,6 +150,10 @@ impl<B: KmsBackend + ?Sized> KmsBackend for Arc<B> {
 
     async fn current_key(&self) -> Result<Option<KeyId>> {
         (**self).current_key().await
+    }
+
+    fn name(&self) -> String {
+        (**self).name()
     }
 
     fn calls_per_second(&self) -> Option<u32> {

@@ -140,6 +140,10 @@ impl<B: KmsBackend> KmsBackend for OnTokio<B> {
         self.run(|b| async move { b.current_key().await }).await
     }
 
+    fn name(&self) -> String {
+        self.backend.name()
+    }
+
     fn calls_per_second(&self) -> Option<u32> {
         self.backend.calls_per_second()
     }

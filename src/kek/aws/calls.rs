@@ -135,6 +135,11 @@ impl KmsBackend for Calls {
     async fn current_key(&self) -> Result<Option<KeyId>> {
         self.describe().await.map(Some)
     }
+
+    fn name(&self) -> String {
+        let Allowed { name, region, .. } = &self.allowed;
+        format!("{SCHEME}:{} in {region}", name.as_str())
+    }
 }
 
 /// The pairs as they are. KMS takes no context for the empty one.

@@ -132,6 +132,10 @@ impl KmsBackend for AwsKms {
         self.on_tokio().current_key().await
     }
 
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
     fn calls_per_second(&self) -> Option<u32> {
         Some(CALLS_PER_SECOND)
     }
