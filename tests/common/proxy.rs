@@ -6,7 +6,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 use serde_json::{Value, json};
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     io::{self, BufRead, BufReader, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex, MutexGuard},
@@ -107,7 +107,8 @@ struct State {
     forgotten: Vec<Request>,
     script: HashMap<String, VecDeque<Answer>>,
     always: HashMap<String, Answer>,
-    dead: HashSet<String>,
+    /// What every request for a region meets.
+    regions: HashMap<String, Answer>,
     /// By key id, the refusal that its state brings.
     keys: HashMap<String, &'static str>,
     material: Option<String>,
@@ -155,13 +156,18 @@ impl Proxy {
         let mut state = self.shared.state();
         state.script.clear();
         state.always.clear();
-        state.dead.clear();
+        state.regions.clear();
         self
     }
 
     /// Connections for this region are reset.
     pub fn region_is_dead(&self, region: &str) -> &Self {
-        self.shared.state().dead.insert(region.into());
+        self.region(region, Answer::ResetBefore)
+    }
+
+    /// Every request for this region meets this.
+    pub fn region(&self, region: &str, answer: Answer) -> &Self {
+        self.shared.state().regions.insert(region.into(), answer);
         self
     }
 
@@ -179,6 +185,11 @@ impl Proxy {
         let mut state = self.shared.state();
         let mut requests = std::mem::take(&mut state.requests);
         state.forgotten.append(&mut requests);
+    }
+
+    /// How often anything was asked of this region.
+    pub fn count_in(&self, region: &str) -> usize {
+        self.shared.state().requests.iter().filter(|r| r.region == region).count()
     }
 
     /// How often `operation` was asked for; `*` is any.
@@ -301,8 +312,8 @@ impl Shared {
 
 impl State {
     fn answer(&mut self, request: &Request) -> Answer {
-        if self.dead.contains(&request.region) {
-            return Answer::ResetBefore;
+        if let Some(answer) = self.regions.get(&request.region) {
+            return answer.clone();
         }
         let scripted = self.script.get_mut(&request.operation).and_then(VecDeque::pop_front);
         let always = || self.always.get(&request.operation).or(self.always.get("*")).cloned();
