@@ -60,20 +60,18 @@ impl Cobblestone {
         Ok((Self { key, base_nonce: *base_nonce }, head))
     }
 
-    /// Encrypts chunk `index` in place and gives its tag. A chunk of [`CHUNK`] bytes is not
-    /// the last; a shorter one is.
-    pub(crate) fn seal_chunk(&self, index: u64, data: &mut [u8]) -> Result<[u8; TAG]> {
-        debug_assert!(data.len() <= CHUNK);
-        let nonce = self.nonce(index)?;
-        let key = self.key.get()?;
-        without_kernel_residue(|| key.seal(&nonce, &[], data))
+    /// Appends chunk `index`, sealed. One of [`CHUNK`] bytes is not the last; a shorter one is.
+    pub(crate) fn seal_chunk(&self, index: u64, plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        debug_assert!(plaintext.len() <= CHUNK);
+        let (nonce, key) = (self.nonce(index)?, self.key.get()?);
+        without_kernel_residue(|| key.seal_onto(&nonce, &[], plaintext, out))
     }
 
-    /// Decrypts chunk `index` in place; on failure `data` is all zeros.
-    pub(crate) fn open_chunk(&self, index: u64, data: &mut [u8], tag: &[u8; TAG]) -> Result<()> {
-        let nonce = self.nonce(index)?;
-        let key = self.key.get()?;
-        without_kernel_residue(|| key.open(&nonce, &[], data, tag))
+    /// Appends the plaintext of chunk `index`; on failure nothing, and nothing is left in the
+    /// spare room.
+    pub(crate) fn open_chunk(&self, index: u64, sealed: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        let (nonce, key) = (self.nonce(index)?, self.key.get()?);
+        without_kernel_residue(|| key.open_onto(&nonce, &[], sealed, out))
     }
 
     fn nonce(&self, index: u64) -> Result<[u8; 12]> {
@@ -98,12 +96,10 @@ pub(super) mod tests {
     #[test]
     fn f18_the_chunk_counter_ends_at_its_limit() {
         let (key, _) = Cobblestone::start(&[1; 32], b"").unwrap();
-        assert!(key.seal_chunk(MAX_CHUNKS - 1, &mut [0; 4]).is_ok());
-        assert_eq!(key.seal_chunk(MAX_CHUNKS, &mut [0; 4]).unwrap_err().kind(), crate::ErrorKind::Limit);
-        assert_eq!(
-            key.open_chunk(u64::MAX, &mut [0; 4], &[0; 16]).unwrap_err().kind(),
-            crate::ErrorKind::Limit
-        );
+        let out = &mut Vec::new();
+        assert!(key.seal_chunk(MAX_CHUNKS - 1, &[0; 4], out).is_ok());
+        assert_eq!(key.seal_chunk(MAX_CHUNKS, &[0; 4], out).unwrap_err().kind(), crate::ErrorKind::Limit);
+        assert_eq!(key.open_chunk(u64::MAX, &[0; 20], out).unwrap_err().kind(), crate::ErrorKind::Limit);
     }
 
     #[test]

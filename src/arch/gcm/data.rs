@@ -15,6 +15,7 @@ pub(super) struct Data<'a> {
 }
 
 impl<'a> Data<'a> {
+    #[cfg(any(test, libkms_raw))]
     pub(super) fn in_place(data: &'a mut [u8]) -> Self {
         Self { from: data.as_ptr(), to: data.as_mut_ptr(), len: data.len(), bytes: PhantomData }
     }

@@ -92,6 +92,7 @@ impl Aes256Gcm {
     }
 
     /// Encrypts in place and gives the tag. Limit beyond 2^36 - 32 bytes.
+    #[cfg(any(test, libkms_raw))]
     pub(crate) fn seal(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8]) -> Result<[u8; TAG]> {
         check(data.len(), self.most)?;
         match &self.by {
@@ -101,6 +102,7 @@ impl Aes256Gcm {
     }
 
     /// Decrypts in place; on failure `data` is all zeros.
+    #[cfg(any(test, libkms_raw))]
     pub(crate) fn open(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8], tag: &[u8; TAG]) -> Result<()> {
         let is_right = match &self.by {
             Gcm::Portable(key) => return key.open(nonce, aad, data, tag),
@@ -113,9 +115,42 @@ impl Aes256Gcm {
         data.zeroize();
         Err(Error::authentication())
     }
+
+    /// Encrypts from one buffer to the end of another; behind it comes the tag. On failure
+    /// nothing is appended. Limit beyond 2^36 - 32 bytes.
+    pub(crate) fn seal_onto(
+        &self,
+        nonce: &[u8; 12],
+        aad: &[u8],
+        plaintext: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        check(plaintext.len(), self.most)?;
+        self.by().seal_onto(nonce, aad, plaintext, out)
+    }
+
+    /// Decrypts what ends in its tag to the end of another buffer; on failure nothing is
+    /// appended, and nothing left in the spare room.
+    pub(crate) fn open_onto(
+        &self,
+        nonce: &[u8; 12],
+        aad: &[u8],
+        sealed: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        check(sealed.len().saturating_sub(TAG), self.most).map_err(|_| Error::authentication())?;
+        self.by().open_onto(nonce, aad, sealed, out)
+    }
+
+    fn by(&self) -> MessageKey<'_> {
+        match &self.by {
+            Gcm::Portable(key) => MessageKey::Portable(key),
+            Gcm::Kernel(engine, key) => MessageKey::Kernel(*engine, key),
+        }
+    }
 }
 
-/// A key that is made for one message, on a stack that is wiped.
+/// A key where it lies: one that is kept, or made for one message on a stack that is wiped.
 #[derive(Clone, Copy)]
 enum MessageKey<'a> {
     Portable(&'a portable::Aes256Gcm),
@@ -151,7 +186,7 @@ impl MessageKey<'_> {
     fn open_onto(self, nonce: &[u8; 12], aad: &[u8], sealed: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let (ciphertext, tag) = sealed.split_last_chunk::<TAG>().ok_or_else(Error::authentication)?;
         check(ciphertext.len(), MOST_BYTES).map_err(|_| Error::authentication())?;
-        out.reserve_exact(ciphertext.len());
+        out.reserve(ciphertext.len());
         let start = out.len();
         let is_right = match self {
             Self::Portable(key) => {

@@ -1,5 +1,5 @@
 //! Opening a stream in order.
-use super::{CHUNK, HEAD, OpenReader, OpenWriter, SEALED_CHUNK, TAG};
+use super::{HEAD, OpenReader, OpenWriter, SEALED_CHUNK, TAG};
 use crate::{
     Error, Result,
     crypto::{Cobblestone, wipe_from},
@@ -138,7 +138,7 @@ impl OpenStream {
 
     fn open_chunk(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let key = self.key.as_ref().ok_or_else(Error::authentication)?;
-        open_chunk(key, self.index, chunk, out)?;
+        key.open_chunk(self.index, chunk, out)?;
         self.index += 1;
         Ok(())
     }
@@ -147,15 +147,6 @@ impl OpenStream {
         wipe_from(out, start);
         self.failed.get_or_insert_with(|| error.clone());
     }
-}
-
-/// Appends the plaintext of one chunk.
-pub(super) fn open_chunk(key: &Cobblestone, index: u64, chunk: &[u8], out: &mut Vec<u8>) -> Result<()> {
-    let (ciphertext, tag) = chunk.split_last_chunk::<TAG>().ok_or_else(Error::authentication)?;
-    debug_assert!(ciphertext.len() <= CHUNK);
-    let start = out.len();
-    out.extend_from_slice(ciphertext);
-    key.open_chunk(index, &mut out[start..], tag)
 }
 
 const _: () = assert!(HEAD + TAG == Suite::CHUNKED_LEAST);

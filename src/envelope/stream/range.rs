@@ -1,5 +1,5 @@
 //! Ranges of the plaintext, out of an object that is elsewhere.
-use super::{CHUNK, HEAD, Opening, SEALED_CHUNK, TAG, open::open_chunk};
+use super::{CHUNK, HEAD, Opening, SEALED_CHUNK, TAG};
 use crate::{Error, Result, crypto::Cobblestone, crypto::wipe_from};
 use std::ops::Range;
 
@@ -62,7 +62,7 @@ impl Opening {
         }
         let mut out = Vec::with_capacity(fetched.len());
         for (index, chunk) in (plan.first_chunk..).zip(fetched.chunks(SEALED_CHUNK)) {
-            open_chunk(&key, index, chunk, &mut out).inspect_err(|_| wipe_from(&mut out, 0))?;
+            key.open_chunk(index, chunk, &mut out).inspect_err(|_| wipe_from(&mut out, 0))?;
         }
         let len = (plan.plain.end - plan.plain.start) as usize;
         let skip = (plan.plain.start - plan.first_chunk * CHUNK as u64) as usize;

@@ -104,7 +104,8 @@ impl Sealing {
         }
         let mut chunks = plaintext.chunks_exact(CHUNK);
         for chunk in &mut chunks {
-            seal_chunk(&self.key, &mut self.index, chunk, out)?;
+            self.key.seal_chunk(self.index, chunk, out)?;
+            self.index += 1;
         }
         self.partial.extend_from_slice(chunks.remainder());
         Ok(())
@@ -122,7 +123,8 @@ impl Sealing {
     }
 
     fn flush_partial(&mut self, out: &mut Vec<u8>) -> Result<()> {
-        seal_chunk(&self.key, &mut self.index, &self.partial, out)?;
+        self.key.seal_chunk(self.index, &self.partial, out)?;
+        self.index += 1;
         self.partial.clear();
         Ok(())
     }
@@ -152,15 +154,6 @@ pub(crate) fn take_from(budget: &AtomicU64, n: u64) -> Result<()> {
     let taken = budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(n));
     let said = "no more goes under this DEK by its policy: seal the rest under another header";
     taken.map(|_| ()).map_err(|_| Error::limit(said))
-}
-
-fn seal_chunk(key: &Cobblestone, index: &mut u64, plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
-    let start = out.len();
-    out.extend_from_slice(plaintext);
-    let tag = key.seal_chunk(*index, &mut out[start..])?;
-    out.extend_from_slice(&tag);
-    *index += 1;
-    Ok(())
 }
 
 const _: () = assert!(HEAD == 56 && TAG == 16 && CHUNK == 16384);

@@ -1,5 +1,5 @@
 //! Random access over `Read + Seek`.
-use super::{CHUNK, HEAD, Opening, SEALED_CHUNK, open::open_chunk};
+use super::{CHUNK, HEAD, Opening, SEALED_CHUNK};
 use crate::{Result, crypto::Cobblestone};
 use std::io::{self, Read, Seek, SeekFrom};
 use zeroize::Zeroizing;
@@ -55,7 +55,7 @@ impl<R: Read + Seek> SeekReader<R> {
         let mut sealed = Vec::with_capacity(SEALED_CHUNK);
         self.inner.by_ref().take(SEALED_CHUNK as u64).read_to_end(&mut sealed)?;
         self.chunk.clear();
-        open_chunk(&self.key, index, &sealed, &mut self.chunk)?;
+        self.key.open_chunk(index, &sealed, &mut self.chunk)?;
         self.index = Some(index);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Random access over `AsyncRead + AsyncSeek`.
 use super::{
-    super::{CHUNK, HEAD, Opening, SEALED_CHUNK, open::open_chunk},
+    super::{CHUNK, HEAD, Opening, SEALED_CHUNK},
     read::poll_into,
 };
 use crate::{Error, Result, crypto::Cobblestone};
@@ -80,7 +80,7 @@ impl<R: AsyncRead + AsyncSeek + Unpin> AsyncSeekReader<R> {
         self.fetch = Fetch::Nothing;
         self.index = None;
         self.chunk.clear();
-        open_chunk(&self.key, index, &loaded?, &mut self.chunk)?;
+        self.key.open_chunk(index, &loaded?, &mut self.chunk)?;
         self.index = Some(index);
         Poll::Ready(Ok(()))
     }
