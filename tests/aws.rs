@@ -4,8 +4,8 @@
 mod common;
 #[path = "common/moto.rs"]
 mod moto;
-#[path = "common/process.rs"]
-mod process;
+#[path = "common/program.rs"]
+mod program;
 #[path = "common/proxy.rs"]
 mod proxy;
 
@@ -16,7 +16,7 @@ use libkms::{
     kek::{AwsKms, KmsBackend, contract},
 };
 use moto::*;
-use process::*;
+use program::{environment, kms, run, said};
 use proxy::{Answer, Proxy};
 use serde_json::{Value, json};
 use std::{net::SocketAddr, process::Command, thread, time::Duration};

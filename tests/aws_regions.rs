@@ -3,8 +3,8 @@
 mod common;
 #[path = "common/moto.rs"]
 mod moto;
-#[path = "common/process.rs"]
-mod process;
+#[path = "common/program.rs"]
+mod program;
 #[path = "common/proxy.rs"]
 mod proxy;
 
@@ -14,7 +14,7 @@ use libkms::{
     rt::Simulated,
 };
 use moto::*;
-use process::*;
+use program::*;
 use proxy::{Answer, Proxy};
 use serde_json::json;
 use std::{

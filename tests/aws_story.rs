@@ -3,15 +3,15 @@
 mod common;
 #[path = "common/moto.rs"]
 mod moto;
-#[path = "common/process.rs"]
-mod process;
+#[path = "common/program.rs"]
+mod program;
 #[path = "common/proxy.rs"]
 mod proxy;
 
 use common::{Folder, context, pattern};
 use libkms::{Aad, DekPolicy, Freshness, Kms, Scope, Wait, inspect, kek::AwsKms, rt::Simulated};
 use moto::*;
-use process::*;
+use program::*;
 use proxy::Proxy;
 use serde_json::{Map, Value, json};
 use std::{

@@ -33,13 +33,8 @@ pub struct Server {
 
 impl Server {
     pub fn start(script: &str, args: &[&str]) -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let python = std::env::var_os("LIBKMS_MOTO").map(Into::into);
-        let python = python.unwrap_or_else(|| root.join("target/tools/moto/bin/python"));
-        assert!(python.exists(), "no AWS KMS to test with: tests/run installs moto and runs the tests");
-        let mut command = Command::new(python);
-        command.arg("-B").arg(root.join("tests/aws").join(script)).args(args);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("Python starts");
+        let mut child =
+            python(script, args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("Python starts");
         let (mut says, mut port) = (BufReader::new(child.stdout.take().unwrap()), String::new());
         says.read_line(&mut port).unwrap();
         let port: u16 = port.trim().parse().expect("a server says its port");
@@ -54,6 +49,17 @@ impl Server {
         self.child.wait().unwrap();
         said
     }
+}
+
+/// A script of tests/aws, to be run where moto and botocore are.
+pub fn python(script: &str, args: &[&str]) -> Command {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = std::env::var_os("LIBKMS_MOTO").map(Into::into);
+    let python = python.unwrap_or_else(|| root.join("target/tools/moto/bin/python"));
+    assert!(python.exists(), "no AWS KMS to test with: tests/run installs moto and runs the tests");
+    let mut command = Command::new(python);
+    command.arg("-B").arg(root.join("tests/aws").join(script)).args(args);
+    command
 }
 
 /// A key's ARN.

@@ -64,6 +64,8 @@ impl Answer {
 /// A request as it came.
 #[derive(Clone)]
 pub struct Request {
+    pub method: String,
+    /// Of AWS; of anything else its path.
     pub operation: String,
     pub region: String,
     pub path: String,
@@ -347,7 +349,7 @@ fn bare(key: &str) -> &str {
 
 fn ask(backend: SocketAddr, request: &Request) -> io::Result<Reply> {
     let mut stream = TcpStream::connect(backend)?;
-    let mut head = format!("POST {} HTTP/1.1\r\n", request.path);
+    let mut head = format!("{} {} HTTP/1.1\r\n", request.method, request.path);
     for (name, value) in request.headers.iter().filter(|h| !h.0.eq_ignore_ascii_case("connection")) {
         head += &format!("{name}: {value}\r\n");
     }
@@ -363,10 +365,12 @@ fn ask(backend: SocketAddr, request: &Request) -> io::Result<Reply> {
 
 fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
     let Some((first, headers)) = read_head(reader)? else { return Ok(None) };
+    let mut words = first.split(' ').map(String::from);
     let mut request = Request {
+        method: words.next().unwrap_or_default(),
         operation: String::new(),
         region: String::new(),
-        path: first.split(' ').nth(1).unwrap_or("/").into(),
+        path: words.next().unwrap_or_default(),
         headers,
         text: String::new(),
     };
@@ -375,7 +379,8 @@ fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
     reader.read_exact(&mut body)?;
     request.text = String::from_utf8(body).map_err(|_| io::ErrorKind::InvalidData)?;
     let target = request.header("x-amz-target").and_then(|t| t.split('.').nth(1));
-    request.operation = target.unwrap_or(&request.path).into();
+    let action = request.text.strip_prefix("Action=").and_then(|t| t.split('&').next());
+    request.operation = target.or(action).unwrap_or(&request.path).into();
     let scope = request.header("authorization").and_then(|a| a.split('/').nth(2));
     request.region = scope.unwrap_or_default().into();
     Ok(Some(request))

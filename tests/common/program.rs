@@ -1,4 +1,4 @@
-//! Programs in processes of their own, with what the AWS tools are configured with.
+//! The program, in an environment of the AWS tools.
 #![allow(dead_code, reason = "each test file uses its own part")]
 use super::{common::Folder, moto::REGION};
 use std::{
@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
-/// What the AWS tools are configured with, for a child process.
+/// What the AWS tools are configured with.
 pub fn environment(at: SocketAddr) -> Vec<(&'static str, String)> {
     vec![
         ("AWS_ENDPOINT_URL_KMS", format!("http://{at}")),
@@ -17,7 +17,7 @@ pub fn environment(at: SocketAddr) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// In `folder`, which is its home, with this environment alone.
+/// With these variables and no others; at home in the folder.
 pub fn run(mut command: Command, folder: &Folder, env: &[(&str, String)]) -> Output {
     let inherited = ["PATH", "LD_LIBRARY_PATH", "LIBKMS_MOTO"].map(|n| (n, std::env::var_os(n)));
     command.env_clear().envs(inherited.into_iter().filter_map(|(n, v)| Some((n, v?))));
@@ -25,14 +25,12 @@ pub fn run(mut command: Command, folder: &Folder, env: &[(&str, String)]) -> Out
     command.envs(env).env("HOME", &folder.0).current_dir(&folder.0).output().unwrap()
 }
 
-/// The program.
 pub fn kms(folder: &Folder, env: &[(&str, String)], args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kms"));
     command.args(args);
     run(command, folder, env)
 }
 
-/// What it said of what went wrong.
 pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
