@@ -7,6 +7,8 @@ mod moto;
 mod program;
 #[path = "common/proxy.rs"]
 mod proxy;
+#[path = "common/tunnel.rs"]
+mod tunnel;
 
 use common::{Folder, context};
 use libkms::{
@@ -14,14 +16,16 @@ use libkms::{
     kek::{AwsKms, KmsBackend},
 };
 use moto::*;
-use program::{environment, kms, said};
+use program::{environment, kms, run, said};
 use proxy::Request;
 use serde_json::{Value, json};
 use std::{
     io::Write,
-    process::Stdio,
+    process::{Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
     time::{SystemTime, UNIX_EPOCH},
 };
+use tunnel::Tunnel;
 
 /// Access keys and what they sign with.
 const SECRETS: [&str; 2] = ["AKIDMARKER=SECRETMARKER", "AKIDPROFILE=s+e/c=ret"];
@@ -168,4 +172,145 @@ fn every_request_of_the_program_is_signed_as_botocore_signs() {
     let env = [("AWS_PROFILE", "shop".into()), ("AWS_ENDPOINT_URL", format!("http://{}", proxy.at))];
     let requests = seals_and_opens(&env, &kek);
     are_right(&requests, "AKIDPROFILE", &regions(&requests), false);
+}
+
+/// In a process of its own with this environment: what the KEKs of these URIs say when they
+/// are asked.
+fn ask(env: &[(&str, String)], uris: &[&str]) -> String {
+    static LAST: AtomicUsize = AtomicUsize::new(0);
+    let folder = Folder::new(&format!("aws-asks-{}", LAST.fetch_add(1, Relaxed)));
+    let profile =
+        "[profile safe]\nuse_fips_endpoint = true\nuse_dualstack_endpoint = true\nregion = us-east-2\n";
+    std::fs::create_dir(folder.join(".aws")).unwrap();
+    std::fs::write(folder.join(".aws/config"), profile).unwrap();
+    let mut env = env.to_vec();
+    env.extend([
+        ("AWS_ACCESS_KEY_ID", "AKIDMARKER".into()),
+        ("AWS_SECRET_ACCESS_KEY", "SECRETMARKER".into()),
+        ("AWS_SESSION_TOKEN", "TOKENMARKER".into()),
+        ("ASKED_FOR", uris.join("\n")),
+    ]);
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "asks", "--ignored", "--nocapture"]);
+    let ran = run(child, &folder, &env);
+    assert!(ran.status.success(), "{}", said(&ran));
+    String::from_utf8(ran.stdout).unwrap()
+}
+
+#[test]
+#[ignore = "run by another test, in a process of its own"]
+fn asks() {
+    for uri in std::env::var("ASKED_FOR").unwrap().lines() {
+        let kek = libkms::kek::from_uri(uri).wait().unwrap();
+        println!("{}", kek.current_key().wait().unwrap_err());
+    }
+}
+
+/// Whose connections came to the proxy; all of them tunnels, with nothing in plain text.
+fn hosts(tunnel: &Tunnel) -> Vec<String> {
+    let seen = tunnel.seen();
+    for seen in &seen {
+        let all = format!("{}{}", seen.head, String::from_utf8_lossy(&seen.then));
+        for marker in ["AKIDMARKER", "SECRETMARKER", "TOKENMARKER", "TrentService", "alias/orders", "AWS4"] {
+            assert!(!all.contains(marker), "{marker} in {all}");
+        }
+    }
+    seen.iter().map(|s| s.host().unwrap_or_else(|| panic!("no TLS: {s:?}")).to_owned()).collect()
+}
+
+fn through(name: &'static str, tunnel: &Tunnel) -> (&'static str, String) {
+    (name, format!("http://{}", tunnel.at))
+}
+
+#[test]
+fn fips_and_dual_stack_ask_the_hosts_that_aws_has_for_them() {
+    let tunnel = Tunnel::start();
+    let asked = |env: &[(&'static str, &str)], uris: &[String]| {
+        let env: Vec<_> = env.iter().map(|(n, v)| (*n, (*v).to_owned())).collect();
+        let uris: Vec<_> = uris.iter().map(String::as_str).collect();
+        ask(&[&env[..], &[through("HTTPS_PROXY", &tunnel)]].concat(), &uris);
+        hosts(&tunnel)
+    };
+    let table = [
+        ("region=eu-central-1", "kms.eu-central-1.amazonaws.com"),
+        ("region=us-east-1&fips=true", "kms-fips.us-east-1.amazonaws.com"),
+        ("region=eu-central-1&dual-stack=true", "kms.eu-central-1.api.aws"),
+        ("region=us-east-1&fips=true&dual-stack=true", "kms-fips.us-east-1.api.aws"),
+        ("region=cn-north-1", "kms.cn-north-1.amazonaws.com.cn"),
+        ("region=cn-north-1&fips=true", "kms-fips.cn-north-1.amazonaws.com.cn"),
+        ("region=cn-northwest-1&dual-stack=true", "kms.cn-northwest-1.api.amazonwebservices.com.cn"),
+        ("region=us-gov-west-1", "kms.us-gov-west-1.amazonaws.com"),
+        ("region=us-gov-east-1&fips=true", "kms-fips.us-gov-east-1.amazonaws.com"),
+        ("region=us-gov-west-1&dual-stack=true", "kms.us-gov-west-1.api.aws"),
+        ("region=us-gov-west-1&fips=true&dual-stack=true", "kms-fips.us-gov-west-1.api.aws"),
+        ("profile=safe", "kms-fips.us-east-2.api.aws"),
+        ("profile=safe&fips=false&dual-stack=false", "kms.us-east-2.amazonaws.com"),
+    ];
+    let expected = table.map(|(_, host)| format!("{host}:443"));
+    assert_eq!(asked(&[], &table.map(|(uri, _)| format!("aws-kms:alias/orders?{uri}"))), expected);
+
+    // The key's own ARN says where, whatever the environment says.
+    let arns = ["aws:kms:ap-south-1", "aws-cn:kms:cn-north-1", "aws-us-gov:kms:us-gov-west-1"];
+    let arns = arns.map(|place| format!("aws-kms:arn:{place}:111122223333:key/1234abcd"));
+    assert_eq!(
+        asked(&[("AWS_REGION", "us-west-2"), ("AWS_USE_FIPS_ENDPOINT", "true")], &arns),
+        [
+            "kms-fips.ap-south-1.amazonaws.com:443",
+            "kms-fips.cn-north-1.amazonaws.com.cn:443",
+            "kms-fips.us-gov-west-1.amazonaws.com:443"
+        ]
+    );
+    assert_eq!(
+        asked(
+            &[("AWS_REGION", "us-west-2"), ("AWS_USE_DUALSTACK_ENDPOINT", "true")],
+            &["", "?dual-stack=false", "?fips=true"].map(|more| format!("aws-kms:alias/orders{more}"))
+        ),
+        ["kms.us-west-2.api.aws:443", "kms.us-west-2.amazonaws.com:443", "kms-fips.us-west-2.api.aws:443"]
+    );
+}
+
+/// Who goes through a proxy, and who does not.
+#[test]
+fn proxies_are_those_of_the_environment() {
+    let (tunnel, folder) = (Tunnel::start(), Folder::new("aws-proxies"));
+    let secret = format!("http://PROXYUSER:PROXYSECRET@{}", tunnel.at);
+    let no_proxy = |hosts: &str| ("NO_PROXY", hosts.to_owned());
+    let is_asked_through: [(Vec<(&str, String)>, bool); 6] = [
+        (vec![], false),
+        (vec![through("HTTPS_PROXY", &tunnel)], true),
+        (vec![("https_proxy", secret), no_proxy("kms.example,.amazonaws.com")], true),
+        (vec![through("ALL_PROXY", &tunnel)], true),
+        (vec![through("HTTPS_PROXY", &tunnel), no_proxy("example.com, localhost")], false),
+        (vec![through("HTTP_PROXY", &tunnel)], false),
+    ];
+    for (mut env, through) in is_asked_through {
+        let mut server = Server::start("tls.py", &[folder.0.to_str().unwrap(), "right"]);
+        env.push(("SSL_CERT_FILE", folder.join("ca.pem").to_str().unwrap().to_owned()));
+        let host = format!("localhost:{}", server.at.port());
+        let said = ask(&env, &[&format!("aws-kms:alias/orders?region=eu-central-1&endpoint=https://{host}")]);
+        assert!(!said.contains("PROXY"), "{said}");
+        let by_it = hosts(&tunnel);
+        assert_eq!(by_it, vec![host; by_it.len()]);
+        assert_eq!(
+            (by_it.len(), &*server.end()),
+            if through { (1, "") } else { (0, "asked\n") },
+            "{env:?}: {said}"
+        );
+    }
+}
+
+#[test]
+fn the_program_asks_the_host_that_its_environment_means() {
+    let (tunnel, folder) = (Tunnel::start(), Folder::new("aws-fips"));
+    let mut env = environment(tunnel.at);
+    env.retain(|e| e.0 != "AWS_ENDPOINT_URL_KMS");
+    env.extend([("AWS_USE_FIPS_ENDPOINT", "true".into()), through("HTTPS_PROXY", &tunnel)]);
+    std::fs::write(folder.join("a"), "two pounds of tea").unwrap();
+    let sealed = kms(&folder, &env, &["seal", "a", "--kek", "aws-kms:alias/orders"]);
+    assert_eq!(sealed.status.code(), Some(7), "{}", said(&sealed));
+    let hosts = hosts(&tunnel);
+    assert!(
+        !hosts.is_empty() && hosts.iter().all(|h| h == "kms-fips.eu-central-1.amazonaws.com:443"),
+        "{hosts:?}"
+    );
 }

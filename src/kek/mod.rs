@@ -21,7 +21,8 @@
 //! | `fips=true`, `dual-stack=true` | which of AWS's endpoints |
 //! | `grant-token=TOKEN,...` | sent with every call; no secret |
 //!
-//! Credentials are found as the AWS tools find them, and never stand in a URI.
+//! Credentials are found as the AWS tools find them, and never stand in a URI. `HTTPS_PROXY`
+//! and `NO_PROXY` are followed.
 //!
 //! PATH and NAME may be percent-encoded, as `?`, `#` and `%` in them must be. Your own
 //! schemes: [`Schemes::with`].
