@@ -18,11 +18,15 @@ pub fn environment(at: SocketAddr) -> Vec<(&'static str, String)> {
 }
 
 /// With these variables and no others; at home in the folder.
-pub fn run(mut command: Command, folder: &Folder, env: &[(&str, String)]) -> Output {
+pub fn clean<'a>(command: &'a mut Command, folder: &Folder, env: &[(&str, String)]) -> &'a mut Command {
     let inherited = ["PATH", "LD_LIBRARY_PATH", "LIBKMS_MOTO"].map(|n| (n, std::env::var_os(n)));
     command.env_clear().envs(inherited.into_iter().filter_map(|(n, v)| Some((n, v?))));
     let env = env.iter().map(|(n, v)| (*n, v.as_str()));
-    command.envs(env).env("HOME", &folder.0).current_dir(&folder.0).output().unwrap()
+    command.envs(env).env("HOME", &folder.0).current_dir(&folder.0)
+}
+
+pub fn run(mut command: Command, folder: &Folder, env: &[(&str, String)]) -> Output {
+    clean(&mut command, folder, env).output().unwrap()
 }
 
 pub fn kms(folder: &Folder, env: &[(&str, String)], args: &[&str]) -> Output {

@@ -1,5 +1,6 @@
 //! A proxy that is asked for tunnels and lets nobody through: who asks for which host, and
 //! how a connection to it would have begun.
+#![allow(dead_code, reason = "each test file uses its own part")]
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
