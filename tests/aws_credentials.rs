@@ -7,6 +7,8 @@ mod moto;
 mod program;
 #[path = "common/proxy.rs"]
 mod proxy;
+#[path = "common/tunnel.rs"]
+mod tunnel;
 #[path = "common/world.rs"]
 mod world;
 
@@ -15,6 +17,7 @@ use moto::*;
 use proxy::Answer;
 use serde_json::json;
 use std::time::SystemTime;
+use tunnel::Tunnel;
 use world::{World, access};
 
 const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "AKIDENV"), ("AWS_SECRET_ACCESS_KEY", "x")];
@@ -144,13 +147,18 @@ fn a_web_identity_is_exchanged_and_its_token_read_again() {
     assert_eq!(world.proxy.count(operation), 0, "good for an hour");
 }
 
-/// ECS, and EKS with pod identities.
+/// ECS, and EKS with pod identities: also where a proxy is named for everything else.
 #[test]
-fn credentials_of_a_container_are_asked_for_with_its_token_read_again() {
-    let world = World::new("container", "");
-    let (token, url) = (world.write("token", "PODONE"), world.url("/v1/credentials"));
-    let env =
-        [("AWS_CONTAINER_CREDENTIALS_FULL_URI", &*url), ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &*token)];
+fn credentials_of_a_container_never_pass_a_proxy() {
+    let (world, tunnel) = (World::new("container", ""), Tunnel::start());
+    let (token, url, by) =
+        (world.write("token", "PODONE"), world.url("/v1/credentials"), format!("http://{}", tunnel.at));
+    let env = [
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &*url),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &*token),
+        ("HTTP_PROXY", &*by),
+        ("HTTPS_PROXY", &*by),
+    ];
     world.proxy.always("/v1/credentials", reply(credentials("ASIAPOD", BRIEF)));
     let mut asker = world.asker(&env, "KEY");
     for token in ["PODONE", "PODTWO"] {
@@ -158,6 +166,7 @@ fn credentials_of_a_container_are_asked_for_with_its_token_read_again() {
         assert_eq!(world.asked(&mut asker), ("ASIAPOD".into(), "TOKENMARKER".into()));
         assert_eq!(world.first("/v1/credentials").header("authorization"), Some(token));
     }
+    assert!(tunnel.seen().is_empty());
     // Only loopback and the addresses that AWS has for this may be asked in plain text.
     let mut asker = world.asker(
         &[
@@ -180,7 +189,11 @@ fn credentials_and_region_of_a_machine_are_asked_for_with_a_token() {
     world.proxy.always(&format!("{at}role"), reply(credentials("ASIAIMDS", BRIEF)));
     world.proxy.always("/latest/meta-data/placement/region", reply(OTHER_REGION.into()));
     let service = world.url("");
-    let env = [("AWS_EC2_METADATA_DISABLED", "false"), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &*service)];
+    let env = [
+        ("AWS_EC2_METADATA_DISABLED", "false"),
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &*service),
+        ("HTTP_PROXY", "http://127.0.0.1:1"),
+    ];
     let mut asker = world.asker(&env, "KEY");
     assert_eq!(world.asked(&mut asker), ("ASIAIMDS".into(), "TOKENMARKER".into()));
     world.proxy.always(&format!("{at}role"), reply(credentials("ASIANEXT", 3600)));

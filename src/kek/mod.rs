@@ -22,7 +22,7 @@
 //! | `grant-token=TOKEN,...` | sent with every call; no secret |
 //!
 //! Credentials are found as the AWS tools find them, and never stand in a URI. `HTTPS_PROXY`
-//! and `NO_PROXY` are followed.
+//! and `NO_PROXY` are followed; through a proxy goes nothing but TLS.
 //!
 //! PATH and NAME may be percent-encoded, as `?`, `#` and `%` in them must be. Your own
 //! schemes: [`Schemes::with`].

@@ -3,6 +3,7 @@ mod allowed;
 mod arn;
 mod calls;
 mod failure;
+mod http;
 mod open;
 mod policy;
 

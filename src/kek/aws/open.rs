@@ -4,19 +4,15 @@ use super::{
     allowed::{Allowed, checked_region},
     arn::Name,
     calls::Calls,
+    http::http_client,
 };
 use crate::{
     Error, ErrorKind, Result,
     kek::{KeyUri, on_tokio::on_io},
 };
 use aws_config::{BehaviorVersion, ConfigLoader, Region};
-use aws_sdk_kms::{Config, config::SharedHttpClient};
-use aws_smithy_http_client::{
-    Builder, Connector,
-    proxy::ProxyConfig,
-    tls::{Provider, rustls_provider::CryptoMode},
-};
-use std::{sync::OnceLock, time::Duration};
+use aws_sdk_kms::Config;
+use std::time::Duration;
 
 /// The region may be asked of the machine's metadata service, which may not be there.
 const TIME_TO_CONFIGURE: Duration = Duration::from_secs(10);
@@ -109,18 +105,4 @@ fn flag(uri: &KeyUri, name: &str) -> Result<Option<bool>> {
         Some("false") => Ok(Some(false)),
         Some(_) => Err(Error::misuse(format!("aws-kms: {name} is true or false"))),
     }
-}
-
-/// One for the process: its connections live on the I/O thread, which does not end.
-fn http_client() -> SharedHttpClient {
-    static CLIENT: OnceLock<SharedHttpClient> = OnceLock::new();
-    let make = || {
-        Builder::new().build_with_connector_fn(|settings, components| {
-            let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
-            connector.set_connector_settings(settings.cloned());
-            connector.set_sleep_impl(components.and_then(|c| c.sleep_impl()));
-            connector.tls_provider(Provider::Rustls(CryptoMode::Ring)).build()
-        })
-    };
-    CLIENT.get_or_init(make).clone()
 }
