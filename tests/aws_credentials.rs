@@ -219,3 +219,64 @@ fn credentials_and_region_of_a_machine_are_asked_for_with_a_token() {
     assert!(refused.starts_with("Misuse") && refused.contains("AWS_ACCESS_KEY_ID"), "{refused}");
     assert_eq!(world.proxy.count("*"), 0, "it is disabled");
 }
+
+#[test]
+fn what_is_wrong_with_a_profile_is_told_each_time_and_mended_without_a_restart() {
+    let world = World::new("mended", &profile("profile shop", "AKIDSHOP"));
+    let mut asker = world.asker(&[("AWS_PROFILE", "shpo")], "KEY");
+    for _ in 0..3 {
+        let refused = asker.ask();
+        assert!(refused.starts_with("Misuse") && refused.contains("AWS_PROFILE"), "{refused}");
+    }
+    world.write(".aws/config", &profile("profile shpo", "AKIDMENDED"));
+    assert_eq!(world.asked(&mut asker).0, "AKIDMENDED");
+
+    world.write(".aws/config", "[default]\nlogin_session = arn:aws:iam::123456789012:user/me\n");
+    let refused = world.asker(&[], "KEY").ask();
+    assert!(refused.starts_with("Misuse") && refused.contains("`aws login`"), "{refused}");
+
+    world.write(".aws/config", "");
+    let mut asker = world.asker(&[], "KEY");
+    for _ in 0..2 {
+        let refused = asker.ask();
+        assert!(refused.starts_with("Misuse") && refused.contains("AWS_ACCESS_KEY_ID"), "{refused}");
+    }
+    world.write(".aws/config", &profile("default", "AKIDMENDED"));
+    assert_eq!(world.asked(&mut asker).0, "AKIDMENDED");
+
+    world.write(".aws/config", "[default]\ncredential_process = ./give\n");
+    let mut asker = world.asker(&[], "KEY");
+    for script in ["echo SECRETMARKER >&2; exit 1", "echo SECRETMARKER", "kill -9 $$"] {
+        world.program("give", script);
+        let refused = asker.ask();
+        assert!(refused.starts_with("Unavailable") && refused.contains("credentials"), "{refused}");
+        assert!(!refused.contains("MARKER"), "{refused}");
+    }
+    world.write("credentials", &credentials("ASIAMENDED", 3600));
+    world.program("give", "cat credentials");
+    assert_eq!(world.asked(&mut asker).0, "ASIAMENDED");
+}
+
+/// A login may take longer than a call has. It is not begun anew by each.
+#[test]
+fn what_fetches_credentials_outlives_the_call_that_needed_them() {
+    let world = World::new("slow-login", "[default]\ncredential_process = ./give\n");
+    world.program("give", "echo run >>runs; until [ -e credentials ]; do sleep 0.02; done; cat credentials");
+    let mut asker = world.asker(&[("ASKED_FOR_MS", "300")], "KEY");
+    for _ in 0..3 {
+        assert!(asker.ask().ends_with("dropped"));
+    }
+    world.write("new", &credentials("ASIASLOW", 3600));
+    std::fs::rename(world.folder.join("new"), world.folder.join("credentials")).unwrap();
+    while asker.ask().ends_with("dropped") {}
+    assert_eq!(world.asked(&mut asker).0, "ASIASLOW");
+    assert_eq!(std::fs::read_to_string(world.folder.join("runs")).unwrap(), "run\n");
+}
+
+/// Said as what it is before libkms's own time is over, which would not tell.
+#[test]
+fn credentials_that_do_not_come_are_told_in_time() {
+    let world = World::new("no-login", "[default]\ncredential_process = sleep 6\n");
+    let refused = world.asker(&[("ASKED_FOR_MS", "3000")], "KEY").ask();
+    assert!(refused.contains("credentials could not be fetched in time"), "{refused}");
+}

@@ -7,11 +7,12 @@ use super::{
     program::clean,
     proxy::{Proxy, Request},
 };
-use libkms::Wait;
+use libkms::{Error, ErrorKind, Wait};
 use std::{
     io::{BufRead, BufReader, Write},
     os::unix::fs::PermissionsExt,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    time::Duration,
 };
 
 /// A process that asks its KEK when it is told to.
@@ -51,14 +52,18 @@ impl Drop for Asker {
     }
 }
 
-/// What such a process does.
+/// What such a process does. A call that takes longer than it may is dropped.
 pub fn asks() {
-    let kek = libkms::kek::from_uri(&std::env::var("ASKED_FOR").unwrap()).wait();
+    let env = |name| std::env::var(name).unwrap_or_default();
+    let most = Duration::from_millis(env("ASKED_FOR_MS").parse().unwrap_or(60_000));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let kek = libkms::kek::from_uri(&env("ASKED_FOR")).wait();
     for _ in std::io::stdin().lines() {
-        let answer = match &kek {
-            Ok(kek) => kek.current_key().wait().map(|key| key.unwrap().to_string()),
-            Err(e) => Err(e.clone()),
-        };
+        let answer = kek.clone().and_then(|kek| {
+            let call = async { tokio::time::timeout(most, kek.current_key()).await };
+            runtime.block_on(call).unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, "dropped")))
+        });
+        let answer = answer.map(|key| key.unwrap().to_string());
         println!("answer: {}", answer.unwrap_or_else(|e| format!("{:?}: {e}", e.kind())));
     }
 }

@@ -232,11 +232,18 @@ fn no_credentials(error: &CredentialsError) -> Meaning {
     match error {
         CredentialsError::CredentialsNotLoaded(_) => (
             Misuse,
-            "no AWS credentials found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
+            "no AWS credentials found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give \
+             the machine or the pod a role",
         ),
-        CredentialsError::InvalidConfiguration(_) => {
-            (Misuse, "the AWS profile is not valid: look at AWS_PROFILE and ~/.aws/config")
-        }
+        CredentialsError::InvalidConfiguration(_) => (
+            Misuse,
+            "the AWS profile is not valid, or is one of `aws login`, which libkms does not know: look at \
+                 AWS_PROFILE and ~/.aws/config",
+        ),
+        CredentialsError::ProviderTimedOut(_) => (
+            Unavailable,
+            "the AWS credentials could not be fetched in time: look at the login, the profile and the network",
+        ),
         _ => {
             (Unavailable, "the AWS credentials could not be fetched: renew the login, or look at the profile")
         }

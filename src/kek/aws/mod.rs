@@ -2,6 +2,7 @@
 mod allowed;
 mod arn;
 mod calls;
+mod credentials;
 mod failure;
 mod http;
 mod open;

@@ -4,13 +4,14 @@ use super::{
     allowed::{Allowed, checked_region},
     arn::Name,
     calls::Calls,
+    credentials::Fetched,
     http::http_client,
 };
 use crate::{
     Error, ErrorKind, Result,
     kek::{KeyUri, on_tokio::on_io},
 };
-use aws_config::{BehaviorVersion, ConfigLoader, Region};
+use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_sdk_kms::Config;
 use std::time::Duration;
 
@@ -38,7 +39,8 @@ impl AwsKms {
                 Error::new(ErrorKind::Unavailable, "aws-kms: reading the AWS configuration took too long")
             })
         });
-        let config = Config::from(&config.await?);
+        let found = config.await?;
+        let config = Config::from(&found).to_builder().credentials_provider(credentials(uri, &found)).build();
         let allowed = Allowed::from_uri(uri, config.region().map(|r| r.as_ref()))?;
         let kek = Self(Calls::new(&config, allowed));
         list(uri, "grant-token").try_fold(kek, |kek, token| kek.grant_token(token))
@@ -59,6 +61,14 @@ impl Allowed {
 
 fn list<'a>(uri: &'a KeyUri, name: &str) -> impl Iterator<Item = &'a str> {
     uri.param(name).into_iter().flat_map(|all| all.split(',')).filter(|s| !s.is_empty())
+}
+
+fn credentials(uri: &KeyUri, config: &SdkConfig) -> Fetched {
+    let (uri, region) = (uri.clone(), config.region().map(|region| region.to_string()));
+    Fetched::new(Box::new(move || {
+        let loader = loader(&uri, region.clone());
+        Box::pin(async move { loader.ok()?.load().await.credentials_provider() })
+    }))
 }
 
 /// The one that the URI or the key's ARN names.

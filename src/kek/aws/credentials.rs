@@ -1,0 +1,123 @@
+//! The credentials of a KEK that a URI opens.
+use crate::rt::{
+    BoxFuture, Flight,
+    sync::{Mutex, lock},
+};
+use aws_credential_types::{
+    Credentials,
+    provider::{self, ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future},
+};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+/// Less than a call has unless set: it is then told what did not come.
+const PATIENCE: Duration = Duration::from_millis(2500);
+
+/// What the AWS tools are configured with, read anew.
+pub(super) type Source = dyn Fn() -> BoxFuture<'static, Option<SharedCredentialsProvider>> + Send + Sync;
+type Fetch = Result<Credentials, Arc<CredentialsError>>;
+
+/// Fetched one at a time, whoever asks. What fetches goes on when the call that needed it is
+/// over: a login may take longer than a call has, and would never end otherwise.
+#[derive(Clone)]
+pub(super) struct Fetched(Arc<Inner>);
+
+struct Inner {
+    source: Box<Source>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    provider: Option<SharedCredentialsProvider>,
+    fetching: Option<Flight<Fetch>>,
+    /// What nobody waited for any more.
+    left: Option<Credentials>,
+}
+
+impl Fetched {
+    pub(super) fn new(source: Box<Source>) -> Self {
+        Self(Arc::new(Inner { source, state: Mutex::default() }))
+    }
+
+    async fn get(&self) -> provider::Result {
+        if let Some(left) = lock(&self.0.state).left.take().filter(is_good) {
+            return Ok(left);
+        }
+        let fetched = tokio::time::timeout(PATIENCE, self.flight()).await;
+        let fetched = fetched.map_err(|_| CredentialsError::provider_timed_out(PATIENCE))?;
+        lock(&self.0.state).left = None;
+        fetched.map_err(|e| same(&e))
+    }
+
+    fn flight(&self) -> Flight<Fetch> {
+        let mut state = lock(&self.0.state);
+        if let Some(flight) = &state.fetching {
+            return flight.clone();
+        }
+        let (me, fallen) = (self.0.clone(), self.0.clone());
+        let panicked = move || {
+            lock(&fallen.state).fetching = None;
+            Err(Arc::new(CredentialsError::unhandled("a panic")))
+        };
+        let (flight, task) = Flight::new(async move { me.fetch().await }, panicked);
+        state.fetching = Some(flight.clone());
+        drop(tokio::spawn(task));
+        flight
+    }
+}
+
+impl Inner {
+    async fn fetch(&self) -> Fetch {
+        let known = lock(&self.state).provider.clone();
+        let provider = match known {
+            Some(provider) => Some(provider),
+            None => (self.source)().await,
+        };
+        let fetched = match &provider {
+            Some(provider) => provider.provide_credentials().await,
+            None => Err(CredentialsError::not_loaded_no_source()),
+        };
+        // The SDK does not look again at files that it has read.
+        let is_to_read = matches!(
+            fetched,
+            Err(CredentialsError::InvalidConfiguration(_) | CredentialsError::CredentialsNotLoaded(_))
+        );
+        let mut state = lock(&self.state);
+        state.provider = provider.filter(|_| !is_to_read);
+        state.fetching = None;
+        state.left = fetched.as_ref().ok().cloned();
+        fetched.map_err(Arc::new)
+    }
+}
+
+impl ProvideCredentials for Fetched {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(self.get())
+    }
+}
+
+impl fmt::Debug for Fetched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fetched")
+    }
+}
+
+fn is_good(credentials: &Credentials) -> bool {
+    credentials.expiry().is_none_or(|until| SystemTime::now() < until)
+}
+
+/// Errors of credentials cannot be cloned. What they wrap is told to nobody.
+fn same(error: &CredentialsError) -> CredentialsError {
+    match error {
+        CredentialsError::CredentialsNotLoaded(_) => CredentialsError::not_loaded_no_source(),
+        CredentialsError::InvalidConfiguration(_) => CredentialsError::invalid_configuration("the profile"),
+        _ => CredentialsError::provider_error("what provides them"),
+    }
+}
