@@ -221,6 +221,25 @@ fn credentials_and_region_of_a_machine_are_asked_for_with_a_token() {
 }
 
 #[test]
+fn a_profile_that_the_uri_names_comes_before_the_environment() {
+    let role = "role_arn = arn:aws:iam::123456789012:role/opener\n";
+    let config = profile("profile shop", "AKIDSHOP")
+        + &format!("[profile env]\ncredential_source = Environment\n{role}")
+        + "[profile bare]\nregion = us-west-2\n";
+    let world = World::new("named-profile", &config);
+    assert_eq!(world.access(&KEYS, "KEY?profile=shop"), "AKIDSHOP");
+    assert!(world.access(&KEYS, "KEY?profile=env").starts_with("ASIA"));
+    assert_eq!(access(&world.first("AssumeRole")), "AKIDENV");
+    for name in ["bare", "shpo"] {
+        let refused = world.asker(&KEYS, &format!("KEY?profile={name}")).ask();
+        assert!(refused.starts_with("Misuse"), "{name}: {refused}");
+    }
+    // For FIPS the SDK cannot be told to ask the role's STS accordingly.
+    let refused = world.asker(&KEYS, "KEY?profile=env&fips=true").ask();
+    assert!(refused.starts_with("Misuse") && refused.contains("AWS_ACCESS_KEY_ID"), "{refused}");
+}
+
+#[test]
 fn what_is_wrong_with_a_profile_is_told_each_time_and_mended_without_a_restart() {
     let world = World::new("mended", &profile("profile shop", "AKIDSHOP"));
     let mut asker = world.asker(&[("AWS_PROFILE", "shpo")], "KEY");

@@ -179,17 +179,13 @@ fn every_request_of_the_program_is_signed_as_botocore_signs() {
 fn ask(env: &[(&str, String)], uris: &[&str]) -> String {
     static LAST: AtomicUsize = AtomicUsize::new(0);
     let folder = Folder::new(&format!("aws-asks-{}", LAST.fetch_add(1, Relaxed)));
-    let profile =
-        "[profile safe]\nuse_fips_endpoint = true\nuse_dualstack_endpoint = true\nregion = us-east-2\n";
+    let keys = "aws_access_key_id = AKIDMARKER\naws_secret_access_key = SECRETMARKER\n\
+                aws_session_token = TOKENMARKER\n";
+    let safe = "use_fips_endpoint = true\nuse_dualstack_endpoint = true\nregion = us-east-2\n";
     std::fs::create_dir(folder.join(".aws")).unwrap();
-    std::fs::write(folder.join(".aws/config"), profile).unwrap();
-    let mut env = env.to_vec();
-    env.extend([
-        ("AWS_ACCESS_KEY_ID", "AKIDMARKER".into()),
-        ("AWS_SECRET_ACCESS_KEY", "SECRETMARKER".into()),
-        ("AWS_SESSION_TOKEN", "TOKENMARKER".into()),
-        ("ASKED_FOR", uris.join("\n")),
-    ]);
+    std::fs::write(folder.join(".aws/config"), format!("[default]\n{keys}[profile safe]\n{keys}{safe}"))
+        .unwrap();
+    let env = [env, &[("ASKED_FOR", uris.join("\n"))]].concat();
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", "asks", "--ignored", "--nocapture"]);
     let ran = run(child, &folder, &env);

@@ -1,8 +1,13 @@
 //! The credentials of a KEK that a URI opens.
-use crate::rt::{
-    BoxFuture, Flight,
-    sync::{Mutex, lock},
+use super::http::http_client;
+use crate::{
+    Error, Result,
+    rt::{
+        BoxFuture, Flight,
+        sync::{Mutex, lock},
+    },
 };
+use aws_config::{SdkConfig, profile::ProfileFileCredentialsProvider, provider_config::ProviderConfig};
 use aws_credential_types::{
     Credentials,
     provider::{self, ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future},
@@ -107,6 +112,30 @@ impl fmt::Debug for Fetched {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Fetched")
     }
+}
+
+/// Who has the credentials of this configuration. A profile that a URI names comes before
+/// what the environment has: to the AWS tools as well, to the SDK not.
+///
+/// # Errors
+/// Misuse for FIPS endpoints then: the SDK takes no such wish here, and a role of the profile
+/// would be asked for elsewhere.
+pub(super) fn provider(
+    config: &SdkConfig,
+    profile: Option<&str>,
+) -> Result<Option<SharedCredentialsProvider>> {
+    let is_in_the_environment = std::env::var_os("AWS_ACCESS_KEY_ID").is_some();
+    let Some(profile) = profile.filter(|_| is_in_the_environment) else {
+        return Ok(config.credentials_provider());
+    };
+    if config.use_fips() == Some(true) {
+        let said = "aws-kms: profile= for FIPS endpoints, and credentials in the environment: unset AWS_ACCESS_KEY_ID";
+        return Err(Error::misuse(said));
+    }
+    let own = ProviderConfig::without_region().with_http_client(http_client());
+    let own = own.with_region(config.region().cloned());
+    let named = ProfileFileCredentialsProvider::builder().configure(&own).profile_name(profile).build();
+    Ok(Some(SharedCredentialsProvider::new(named)))
 }
 
 fn is_good(credentials: &Credentials) -> bool {

@@ -4,7 +4,7 @@ use super::{
     allowed::{Allowed, checked_region},
     arn::Name,
     calls::Calls,
-    credentials::Fetched,
+    credentials::{Fetched, provider},
     http::http_client,
 };
 use crate::{
@@ -40,7 +40,8 @@ impl AwsKms {
             })
         });
         let found = config.await?;
-        let config = Config::from(&found).to_builder().credentials_provider(credentials(uri, &found)).build();
+        let config =
+            Config::from(&found).to_builder().credentials_provider(credentials(uri, &found)?).build();
         let allowed = Allowed::from_uri(uri, config.region().map(|r| r.as_ref()))?;
         let kek = Self(Calls::new(&config, allowed));
         list(uri, "grant-token").try_fold(kek, |kek, token| kek.grant_token(token))
@@ -63,12 +64,14 @@ fn list<'a>(uri: &'a KeyUri, name: &str) -> impl Iterator<Item = &'a str> {
     uri.param(name).into_iter().flat_map(|all| all.split(',')).filter(|s| !s.is_empty())
 }
 
-fn credentials(uri: &KeyUri, config: &SdkConfig) -> Fetched {
+fn credentials(uri: &KeyUri, config: &SdkConfig) -> Result<Fetched> {
+    let profile = |uri: &KeyUri| uri.param("profile").map(String::from);
+    provider(config, profile(uri).as_deref())?;
     let (uri, region) = (uri.clone(), config.region().map(|region| region.to_string()));
-    Fetched::new(Box::new(move || {
-        let loader = loader(&uri, region.clone());
-        Box::pin(async move { loader.ok()?.load().await.credentials_provider() })
-    }))
+    Ok(Fetched::new(Box::new(move || {
+        let (loader, profile) = (loader(&uri, region.clone()), profile(&uri));
+        Box::pin(async move { provider(&loader.ok()?.load().await, profile.as_deref()).ok()? })
+    })))
 }
 
 /// The one that the URI or the key's ARN names.
