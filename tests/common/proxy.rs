@@ -363,7 +363,7 @@ fn ask(backend: SocketAddr, request: &Request) -> io::Result<Reply> {
     Ok(Reply { status: status.ok_or(io::ErrorKind::InvalidData)?, headers, body })
 }
 
-fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
+pub fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
     let Some((first, headers)) = read_head(reader)? else { return Ok(None) };
     let mut words = first.split(' ').map(String::from);
     let mut request = Request {

@@ -3,6 +3,7 @@ use super::{
     SCHEME,
     allowed::Allowed,
     failure::{Asked, failed},
+    guard::Guard,
 };
 use crate::{
     Dek, EncryptionContext, Error, ErrorKind, KeyId, Result, WrappedDek,
@@ -49,7 +50,8 @@ impl Calls {
         let quiet = config
             .to_builder()
             .retry_config(RetryConfig::disabled())
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .interceptor(Guard);
         let clients = Clients { config: quiet.build(), all: Mutex::default() };
         Self { clients: Arc::new(clients), allowed, grant_tokens: Vec::new() }
     }

@@ -4,6 +4,7 @@ mod arn;
 mod calls;
 mod credentials;
 mod failure;
+mod guard;
 mod http;
 mod open;
 mod policy;
