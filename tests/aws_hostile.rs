@@ -1,4 +1,4 @@
-//! Whoever wants to break it by way of AWS: logs that say too much.
+//! Whoever wants to break it by way of AWS: replies without end, logs that say too much.
 mod common;
 #[path = "common/moto.rs"]
 mod moto;
@@ -9,13 +9,25 @@ mod proxy;
 
 use common::{Folder, context};
 use libkms::{
-    Dek, Wait,
+    Dek,
+    ErrorKind::{self, BadReply, Unavailable},
+    Wait,
     kek::{AwsKms, KmsBackend},
 };
 use moto::*;
 use program::run;
-use proxy::Answer;
-use std::{fmt, process::Command};
+use proxy::{Answer, read_request};
+use std::{
+    fmt,
+    io::{self, BufReader, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+};
 use tracing::{
     Event, Metadata, Subscriber,
     field::{Field, Visit},
@@ -150,4 +162,116 @@ fn in_a_process(test: &str, folder: &Folder, env: &[(&str, String)]) -> String {
     let said = String::from_utf8_lossy(&ran.stdout).into_owned();
     assert!(ran.status.success(), "{said}");
     said
+}
+
+const KEY: &str = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd";
+
+/// A KMS that replies like this, whatever it is asked.
+fn kms(reply: impl Fn(&mut TcpStream) -> io::Result<()> + Send + Sync + 'static) -> AwsKms {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            // What is written to who hung up is an error, and no matter.
+            let asked = read_request(&mut BufReader::new(&stream));
+            let _ = asked.and_then(|_| reply(&mut stream));
+        }
+    });
+    AwsKms::from_client(client(at), KEY).unwrap()
+}
+
+/// What a reply to GenerateDataKey brings.
+fn brings(reply: &str) -> Result<Vec<u8>, ErrorKind> {
+    let reply = reply.to_owned();
+    let kek = kms(move |stream| {
+        stream.write_all(reply.as_bytes())?;
+        stream.shutdown(Shutdown::Write)
+    });
+    let made = kek.generate_dek(&context(&[])).wait();
+    made.map(|(dek, wrapped)| [&dek.expose().unwrap()[..], &wrapped.ciphertext].concat())
+        .map_err(|e| e.kind())
+}
+
+fn with(head: &str, body: &str) -> String {
+    format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
+/// Row 39, on the wire. Nothing of this may end the process, which a stack that overflows
+/// does.
+#[test]
+fn f39_replies_that_no_http_or_json_should_be_are_survived() {
+    let dek = common::base64(&[7; 32]);
+    let right = format!(r#"{{"CiphertextBlob":"AQID","KeyId":"{KEY}","Plaintext":"{dek}"}}"#);
+    let more = |more: &str| format!("{{{more},{}", &right[1..]);
+    let ok = |body: &str| with("HTTP/1.1 200 OK", body);
+    let chunked = format!("transfer-encoding: chunked\r\n\r\n{:x}\r\n{right}\r\n0\r\n\r\n", right.len());
+    let deep = |open: &str, close: &str, n| format!(r#""x":{}1{}"#, open.repeat(n), close.repeat(n));
+    for reply in [
+        ok(&right),
+        with("HTTP/1.1 200 OK\r\ncontent-type: text/html", &right),
+        with("HTTP/1.1 200 OK\r\ncontent-encoding: gzip", &right),
+        with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK", &right),
+        format!("HTTP/1.0 200 OK\r\n\r\n{right}"),
+        format!("HTTP/1.1 200 OK\r\n{chunked}"),
+        format!("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n{chunked}"),
+        ok(&more(&deep("[", "]", 31))),
+        ok(&more(&format!(r#""x":"\"{}\\""#, "[{".repeat(1000)))),
+        // The last one counts: there is one reader of it.
+        ok(&more(r#""KeyId":"x","Plaintext":"AAAA""#)),
+    ] {
+        assert_eq!(brings(&reply), Ok([&[7; 32][..], &[1, 2, 3]].concat()), "{reply:.300}");
+    }
+    for (reply, kind) in [
+        (with("HTTP/1.1 302 Found\r\nlocation: http://kms.invalid/", &right), BadReply),
+        ("HTTP/1.1 101 Switching\r\nupgrade: x\r\nconnection: upgrade\r\n\r\nx".into(), BadReply),
+        ("HTTP/1.1 204 No Content\r\n\r\n".into(), BadReply),
+        (ok(""), BadReply),
+        (ok(&(right.clone() + &right)), BadReply),
+        (ok(&format!("\u{feff}{right}")), BadReply),
+        (ok(&right.replace(&dek, &common::base64(&[7; 31]))), BadReply),
+        (ok(&right.replace(&dek, &common::base64(&[7; 33]))), BadReply),
+        (ok(&right.replace("AQID", "AQ ID")), BadReply),
+        (ok(&right.replace("AQID", "AQI")), BadReply),
+        (ok(&right.replace("AQID", "A-_D")), BadReply),
+        (ok(&right.replace(r#""AQID""#, "7")), BadReply),
+        (ok(&more(&deep("[", "]", 32))), BadReply),
+        (ok(&more(&deep("[", "]", 100_000))), BadReply),
+        (ok(&more(&deep(r#"{"x":"#, "}", 40_000))), BadReply),
+        (ok(&format!(r#"{{"x":{}"#, "[".repeat(200_000))), BadReply),
+        (with("HTTP/1.1 400 Bad", &format!(r#"{{"x":{}"#, "[".repeat(200_000))), BadReply),
+        (with("HTTP/1.1 500 Bad", &format!(r#"{{"x":{}"#, "[".repeat(200_000))), Unavailable),
+        (right.clone(), Unavailable),
+        ("HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n{}".into(), Unavailable),
+        (format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{right}", u64::MAX), Unavailable),
+        (format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(100_000)), Unavailable),
+        (format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(10_000_000)), Unavailable),
+    ] {
+        assert_eq!(brings(&reply), Err(kind), "{reply:.300}");
+    }
+}
+
+/// A reply that has no end is not read to its end.
+#[test]
+fn f39_a_reply_without_end_takes_no_memory() {
+    const BLOCK: usize = 64 * 1024;
+    for (status, kind) in [(200, BadReply), (400, BadReply), (503, Unavailable)] {
+        for length in ["content-length: 100000000", "transfer-encoding: chunked"] {
+            let written = Arc::new(AtomicUsize::new(0));
+            let count = written.clone();
+            let kek = kms(move |stream| {
+                stream.write_all(format!("HTTP/1.1 {status} So\r\n{length}\r\n\r\n").as_bytes())?;
+                let block = format!("{BLOCK:x}\r\n{}\r\n", " ".repeat(BLOCK));
+                while count.load(SeqCst) < 100_000_000 {
+                    stream.write_all(block.as_bytes())?;
+                    count.fetch_add(BLOCK, SeqCst);
+                }
+                Ok(())
+            });
+            let refused = kek.generate_dek(&context(&[])).wait().unwrap_err();
+            assert_eq!(refused.kind(), kind, "{status}, {length}: {refused}");
+            // What the system's buffers took is some MB.
+            let most = written.load(SeqCst);
+            assert!(most < 50_000_000, "{status}, {length}: {most} bytes");
+        }
+    }
 }

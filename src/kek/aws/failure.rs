@@ -2,6 +2,7 @@
 //!
 //! Of AWS's own message nothing is passed on: it names accounts and principals. Nor is the
 //! SDK's error kept as a source, which shows requests and replies.
+use super::guard::TooMuch;
 use crate::{Error, ErrorKind};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_kms::{
@@ -132,7 +133,11 @@ where
     match &error {
         SdkError::ServiceError(e) => refused(e.err().code(), e.raw(), asked),
         SdkError::ResponseError(e) if e.raw().status().is_success() => {
-            told(Unavailable, "the reply ended early, or was garbled", asked, Some(e.raw()), None)
+            let (kind, said) = match find::<TooMuch>(&error) {
+                Some(_) => (BadReply, "the reply is longer or deeper than any of AWS KMS's"),
+                None => (Unavailable, "the reply ended early, or was garbled"),
+            };
+            told(kind, said, asked, Some(e.raw()), None)
         }
         SdkError::ResponseError(e) => refused(None, e.raw(), asked),
         SdkError::TimeoutError(_) => told(Unavailable, "no answer in time", asked, None, None),
