@@ -275,3 +275,19 @@ fn f39_a_reply_without_end_takes_no_memory() {
         }
     }
 }
+
+/// A wrapped DEK that KMS would not take back is not written down.
+#[test]
+fn f39_a_ciphertext_that_would_not_be_taken_back_is_refused() {
+    let dek = common::base64(&[7; 32]);
+    for (length, is_right) in [(0, false), (1, true), (6144, true), (6145, false), (32_768, false)] {
+        let blob = common::base64(&vec![7; length]);
+        let body = format!(r#"{{"CiphertextBlob":"{blob}","KeyId":"{KEY}","Plaintext":"{dek}"}}"#);
+        let reply = with("HTTP/1.1 200 OK\r\nconnection: close", &body);
+        let expected = if is_right { Ok(()) } else { Err(BadReply) };
+        assert_eq!(brings(&reply).map(drop), expected, "generated: {length}");
+        let kek = kms(move |stream| stream.write_all(reply.as_bytes()));
+        let wrapped = kek.wrap_dek(&Dek::generate().unwrap(), &context(&[])).wait();
+        assert_eq!(wrapped.map(drop).map_err(|e| e.kind()), expected, "encrypted: {length}");
+    }
+}

@@ -16,10 +16,10 @@ use aws_sdk_kms::{
     primitives::Blob,
     types::DataKeySpec,
 };
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, ops::RangeInclusive, sync::Arc};
 
-/// What KMS takes in a Decrypt.
-const MOST_CIPHERTEXT: usize = 6144;
+/// What KMS takes in a Decrypt: bytes.
+const CIPHERTEXT: RangeInclusive<usize> = 1..=6144;
 
 /// One KEK. A clone is another handle on the same.
 #[derive(Clone)]
@@ -115,7 +115,7 @@ impl KmsBackend for Calls {
     async fn unwrap_dek(&self, wrapped: &WrappedDek, context: &EncryptionContext) -> Result<Dek> {
         let said = "aws-kms: not a key that this KEK accepts";
         let arn = self.allowed.allowed(&wrapped.key_id).ok_or_else(|| Error::new(ErrorKind::Denied, said))?;
-        if !(1..=MOST_CIPHERTEXT).contains(&wrapped.ciphertext.len()) {
+        if !CIPHERTEXT.contains(&wrapped.ciphertext.len()) {
             return Err(Error::authentication());
         }
         let region = arn.place.region;
@@ -155,8 +155,15 @@ fn taken(plaintext: Option<Blob>) -> Result<Dek> {
     Dek::take(plaintext.ok_or_else(|| left_out("Plaintext"))?.into_inner())
 }
 
+/// A wrapped DEK that KMS would take back.
 fn ciphertext(blob: Option<Blob>) -> Result<Vec<u8>> {
-    blob.map(Blob::into_inner).ok_or_else(|| left_out("CiphertextBlob"))
+    let ciphertext = blob.map(Blob::into_inner).ok_or_else(|| left_out("CiphertextBlob"))?;
+    let is_right = CIPHERTEXT.contains(&ciphertext.len());
+    if is_right {
+        Ok(ciphertext)
+    } else {
+        Err(bad("aws-kms: a reply whose CiphertextBlob has a wrong length"))
+    }
 }
 
 fn left_out(field: &str) -> Error {
