@@ -369,14 +369,29 @@ fn names_that_are_none_are_refused() {
         ("aws-kms:alias/x?fips=yes", "fips"),
         ("aws-kms:alias/x?dual-stack=1", "dual-stack"),
         ("aws-kms:alias/x?endpoint=ftp://x", "endpoint"),
+        ("aws-kms:alias/x?endpoint=https://", "endpoint"),
+        ("aws-kms:alias/x?endpoint=https://a b", "endpoint"),
+        ("aws-kms:alias/x?endpoint=https://user:MARKER@host", "endpoint"),
+        ("aws-kms:alias/x?endpoint=https://host/?x=y", "endpoint"),
+        ("aws-kms:alias/x?endpoint=https://host&fips=true", "endpoint"),
+        ("aws-kms:alias/x?endpoint=https://host&dual-stack=true", "endpoint"),
+        ("aws-kms: alias/x", "named"),
+        ("aws-kms:\"alias/x\"", "named"),
+        ("aws-kms:alias/../x", "named"),
+        ("aws-kms:alias/x#y", "named"),
+        ("aws-kms:alias/x?region=", "region"),
+        ("aws-kms:alias/x?region= eu-central-1", "region"),
+        ("aws-kms:alias/x?region=eu-central-1%0a", "region"),
+        ("aws-kms:alias/x?region=a&accept-account=111122223333, 444455556666", "accept-account"),
         ("aws-kms:alias/x?acept=arn", "acept"),
         ("aws-kms:arn:aws:kms:eu-central-1:111122223333:key/x?region=us-east-1", "eu-central-1"),
     ] {
-        let refused = libkms::kek::from_uri(uri).wait().err().unwrap();
+        let refused = libkms::kek::from_uri(uri).wait().err().unwrap_or_else(|| panic!("{uri}"));
         assert!(
             refused.kind() == ErrorKind::Misuse && refused.to_string().contains(says),
             "{uri}: {refused}"
         );
+        assert!(!refused.to_string().contains("MARKER"));
     }
 }
 

@@ -229,7 +229,10 @@ fn not_reached(error: &ConnectorError) -> (ErrorKind, String) {
             (Unavailable, format!("{NOT_REACHED}: {}; look at the network and the endpoint", e.kind()))
         }
         None if error.is_io() => (Unavailable, format!("{NOT_REACHED}: the connection ended")),
-        None => (Unavailable, format!("{NOT_REACHED}: look at the endpoint")),
+        None => (
+            Unavailable,
+            format!("{NOT_REACHED}: look at the endpoint; one of your own is neither FIPS nor dual-stack"),
+        ),
     }
 }
 

@@ -96,19 +96,34 @@ fn loader(uri: &KeyUri, region: Option<String>) -> Result<ConfigLoader> {
     if let Some(profile) = uri.param("profile") {
         loader = loader.profile_name(profile);
     }
+    let (fips, dual_stack) = (flag(uri, "fips")?, flag(uri, "dual-stack")?);
     if let Some(url) = uri.param("endpoint") {
-        if !(url.starts_with("https://") || url.starts_with("http://")) {
-            return Err(Error::misuse("aws-kms: endpoint: a URL that begins with https:// or http://"));
+        if !is_endpoint(url) {
+            return Err(Error::misuse(
+                "aws-kms: endpoint: https:// or http://, a host, and a port or a path",
+            ));
+        }
+        if fips == Some(true) || dual_stack == Some(true) {
+            return Err(Error::misuse("aws-kms: endpoint= with fips= or dual-stack=, which are AWS's own"));
         }
         loader = loader.endpoint_url(url);
     }
-    if let Some(fips) = flag(uri, "fips")? {
+    if let Some(fips) = fips {
         loader = loader.use_fips(fips);
     }
-    if let Some(dual_stack) = flag(uri, "dual-stack")? {
+    if let Some(dual_stack) = dual_stack {
         loader = loader.use_dual_stack(dual_stack);
     }
     Ok(loader)
+}
+
+/// Neither a name nor a password stands in it: whatever else is there is part of the host.
+fn is_endpoint(url: &str) -> bool {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let is_of_a_host = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
+    let is_of_a_path = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
+    !host.is_empty() && host.bytes().all(is_of_a_host) && path.bytes().all(is_of_a_path)
 }
 
 fn flag(uri: &KeyUri, name: &str) -> Result<Option<bool>> {
