@@ -141,6 +141,38 @@ fn a_request_that_was_altered_is_signed_wrongly() {
     }
 }
 
+/// Pair for pair, also where JSON has to escape, and as long as contexts may be. moto takes
+/// some of these for one another: that each is its own is seen on the wire.
+#[test]
+fn contexts_go_out_as_they_are_and_signed() {
+    let (proxy, key) = (proxy(), new_key());
+    let kek = AwsKms::from_client(client(proxy.at), &key).unwrap();
+    let controls: String = (0..32).filter_map(char::from_u32).chain(['\u{7f}', '\u{2028}']).collect();
+    let (long, most) = ("é".repeat(128), "\"\\".repeat(512));
+    let many: Vec<_> = (0..800).map(|i| (format!("k{i}"), "\n".to_owned())).collect();
+    let many: Vec<_> = many.iter().map(|(k, v)| (&**k, &**v)).collect();
+    for pairs in [
+        vec![("tenant", "a"), ("Tenant", "b"), ("TENANT", "c"), ("tenant ", "d")],
+        vec![("a", "1"), ("b", "2")],
+        vec![("a", "1b2")],
+        vec![("quotes", "\" ' \\ / {\"a\":1}"), ("{\"", "\"}")],
+        vec![("controls", &*controls)],
+        vec![("é", "e\u{301}"), ("e\u{301}", "é"), ("\u{1f511}", "\u{10ffff}")],
+        vec![(&*long, &*most), ("empty", "")],
+        many,
+    ] {
+        proxy.forget();
+        let context = context(&pairs);
+        let (dek, wrapped) = kek.generate_dek(&context).wait().unwrap();
+        let opened = kek.unwrap_dek(&wrapped, &context).wait().unwrap();
+        assert_eq!(dek.expose().unwrap(), opened.expose().unwrap());
+        let requests = proxy.requests();
+        let expected = Value::from_iter(pairs.iter().map(|(k, v)| (*k, *v)));
+        assert!(requests.iter().all(|r| r.body()["EncryptionContext"] == expected), "{pairs:?}");
+        are_right(&requests, "AKIDMARKER", &[REGION, REGION], true);
+    }
+}
+
 #[test]
 fn every_request_of_the_program_is_signed_as_botocore_signs() {
     let (folder, proxy, key) = (Folder::new("aws-signed"), proxy(), new_key());
