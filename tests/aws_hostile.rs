@@ -26,7 +26,9 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
+    task::{Context, Waker},
     thread,
+    time::{Duration, Instant},
 };
 use tracing::{
     Event, Metadata, Subscriber,
@@ -289,5 +291,45 @@ fn f39_a_ciphertext_that_would_not_be_taken_back_is_refused() {
         let kek = kms(move |stream| stream.write_all(reply.as_bytes()));
         let wrapped = kek.wrap_dek(&Dek::generate().unwrap(), &context(&[])).wait();
         assert_eq!(wrapped.map(drop).map_err(|e| e.kind()), expected, "encrypted: {length}");
+    }
+}
+
+/// However many ask at once: the files that a process may open are for its own work. Whoever
+/// is given up hangs up.
+#[test]
+fn calls_that_hang_hold_some_connections_and_no_more() {
+    const MOST: usize = 128;
+    let open = Arc::new(AtomicUsize::new(0));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let counts = open.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let counts = counts.clone();
+            counts.fetch_add(1, SeqCst);
+            // To the end, or to where it was reset.
+            thread::spawn(move || {
+                let _ = io::copy(&mut &stream, &mut io::sink());
+                counts.fetch_sub(1, SeqCst);
+            });
+        }
+    });
+    let until = |n| {
+        let began = Instant::now();
+        while open.load(SeqCst) != n {
+            assert!(began.elapsed() < Duration::from_secs(20), "{} are open", open.load(SeqCst));
+            thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let (kek, context) = (AwsKms::from_client(client(at), KEY).unwrap(), context(&[]));
+    for _ in 0..2 {
+        let mut calls: Vec<_> = (0..1000).map(|_| Box::pin(kek.generate_dek(&context))).collect();
+        let mut task = Context::from_waker(Waker::noop());
+        assert!(calls.iter_mut().all(|call| call.as_mut().poll(&mut task).is_pending()));
+        until(MOST);
+        thread::sleep(Duration::from_millis(200));
+        assert_eq!(open.load(SeqCst), MOST);
+        drop(calls);
+        until(0);
     }
 }

@@ -17,9 +17,13 @@ use aws_sdk_kms::{
     types::DataKeySpec,
 };
 use std::{collections::HashMap, ops::RangeInclusive, sync::Arc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What KMS takes in a Decrypt: bytes.
 const CIPHERTEXT: RangeInclusive<usize> = 1..=6144;
+/// Calls to one region at once, each of which holds a connection. That is the quota of an
+/// account with answers that take 230 ms, and leaves a process its files.
+const AT_ONCE: usize = 128;
 
 /// One KEK. A clone is another handle on the same.
 #[derive(Clone)]
@@ -33,13 +37,27 @@ pub(super) struct Calls {
 /// has regions.
 struct Clients {
     config: Config,
-    all: Mutex<HashMap<String, Client>>,
+    all: Mutex<HashMap<String, Line>>,
+}
+
+#[derive(Clone)]
+struct Line {
+    client: Client,
+    free: Arc<Semaphore>,
 }
 
 impl Clients {
-    fn of(&self, region: &str) -> Client {
-        let make =
-            || Client::from_conf(self.config.to_builder().region(Region::new(region.to_owned())).build());
+    /// For one call, as soon as it may be made: it is over when the permit is dropped.
+    async fn of(&self, region: &str) -> (Client, Option<OwnedSemaphorePermit>) {
+        let Line { client, free } = self.line(region);
+        (client, free.acquire_owned().await.ok())
+    }
+
+    fn line(&self, region: &str) -> Line {
+        let make = || {
+            let config = self.config.to_builder().region(Region::new(region.to_owned()));
+            Line { client: Client::from_conf(config.build()), free: Arc::new(Semaphore::new(AT_ONCE)) }
+        };
         lock(&self.all).entry(region.into()).or_insert_with(make).clone()
     }
 }
@@ -56,8 +74,8 @@ impl Calls {
         Self { clients: Arc::new(clients), allowed, grant_tokens: Vec::new() }
     }
 
-    fn own(&self) -> Client {
-        self.clients.of(&self.allowed.region)
+    async fn own(&self) -> (Client, Option<OwnedSemaphorePermit>) {
+        self.clients.of(&self.allowed.region).await
     }
 
     fn asked(&self, operation: &'static str) -> Asked<'_> {
@@ -70,7 +88,8 @@ impl Calls {
 
     /// The key that wraps now, and its material where that is told.
     async fn describe(&self) -> Result<KeyId> {
-        let call = self.own().describe_key().key_id(self.allowed.name.as_str());
+        let (client, _free) = self.own().await;
+        let call = client.describe_key().key_id(self.allowed.name.as_str());
         let reply = call.set_grant_tokens(self.tokens()).send().await;
         let reply = reply.map_err(|e| failed(e, self.asked("DescribeKey")))?;
         let key = reply.key_metadata.ok_or_else(|| left_out("KeyMetadata"))?;
@@ -89,7 +108,8 @@ impl KmsBackend for Calls {
     }
 
     async fn generate_dek(&self, context: &EncryptionContext) -> Result<(Dek, WrappedDek)> {
-        let call = self.own().generate_data_key().key_id(self.allowed.name.as_str());
+        let (client, _free) = self.own().await;
+        let call = client.generate_data_key().key_id(self.allowed.name.as_str());
         let call = call.key_spec(DataKeySpec::Aes256).set_encryption_context(pairs(context));
         let reply = call.set_grant_tokens(self.tokens()).send().await;
         let reply = reply.map_err(|e| failed(e, self.asked("GenerateDataKey")))?;
@@ -104,7 +124,8 @@ impl KmsBackend for Calls {
         if self.allowed.is_to_ask() && self.describe().await.is_err() {
             self.allowed.does_not_tell();
         }
-        let call = self.own().encrypt().key_id(self.allowed.name.as_str());
+        let (client, _free) = self.own().await;
+        let call = client.encrypt().key_id(self.allowed.name.as_str());
         let call = call.plaintext(Blob::new(dek.expose()?)).set_encryption_context(pairs(context));
         let reply = call.set_grant_tokens(self.tokens()).send().await;
         let reply = reply.map_err(|e| failed(e, self.asked("Encrypt")))?;
@@ -119,8 +140,10 @@ impl KmsBackend for Calls {
             return Err(Error::authentication());
         }
         let region = arn.place.region;
-        let call = self.clients.of(region).decrypt().key_id(arn.text);
-        let call = call
+        let (client, _free) = self.clients.of(region).await;
+        let call = client
+            .decrypt()
+            .key_id(arn.text)
             .ciphertext_blob(Blob::new(wrapped.ciphertext.as_slice()))
             .set_encryption_context(pairs(context));
         let reply = call.set_grant_tokens(self.tokens()).send().await;

@@ -226,7 +226,9 @@ fn not_reached(error: &ConnectorError) -> (ErrorKind, String) {
             format!("{NOT_REACHED}: its host name is not known; look at the region and the network"),
         ),
         Some(e) => {
-            (Unavailable, format!("{NOT_REACHED}: {}; look at the network and the endpoint", e.kind()))
+            let of_the_system = e.raw_os_error().map(|code| io::Error::from_raw_os_error(code).to_string());
+            let said = of_the_system.unwrap_or_else(|| e.kind().to_string());
+            (Unavailable, format!("{NOT_REACHED}: {said}; look at the network and the endpoint"))
         }
         None if error.is_io() => (Unavailable, format!("{NOT_REACHED}: the connection ended")),
         None => (
