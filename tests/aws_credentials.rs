@@ -12,11 +12,28 @@ mod tunnel;
 #[path = "common/world.rs"]
 mod world;
 
-use aws_sdk_kms::primitives::{DateTime, DateTimeFormat};
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials, future},
+};
+use aws_sdk_kms::{
+    Client,
+    primitives::{DateTime, DateTimeFormat},
+};
+use libkms::{
+    EncryptionContext, KeyId, Wait, WrappedDek,
+    kek::{AwsKms, KmsBackend},
+};
 use moto::*;
 use proxy::Answer;
 use serde_json::json;
-use std::time::SystemTime;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::SystemTime,
+};
 use tunnel::Tunnel;
 use world::{World, access};
 
@@ -220,6 +237,32 @@ fn credentials_and_region_of_a_machine_are_asked_for_with_a_token() {
     assert_eq!(world.proxy.count("*"), 0, "it is disabled");
 }
 
+/// What `aws sso login` left there; the token's file is named by the session's SHA-1.
+#[test]
+fn a_login_by_sso_is_taken() {
+    let config = "[default]\nsso_session = shop\nsso_account_id = 123456789012\nsso_role_name = opener\n\
+                  [sso-session shop]\nsso_region = eu-west-1\nsso_start_url = https://shop.example/start\n";
+    let world = World::new("sso", config);
+    std::fs::create_dir_all(world.folder.join(".aws/sso/cache")).unwrap();
+    let given = json!({ "roleCredentials": {
+        "accessKeyId": "ASIASSO", "secretAccessKey": "SECRETMARKER", "sessionToken": "TOKENMARKER",
+        "expiration": 32_503_680_000_000_u64,
+    } });
+    let path = "/federation/credentials?role_name=opener&account_id=123456789012";
+    world.proxy.always(path, reply(given.to_string()));
+    let env = [("AWS_ENDPOINT_URL_SSO", &*world.url(""))];
+    let mut asker = world.asker(&env, "KEY");
+    let refused = asker.ask();
+    assert!(refused.starts_with("Unavailable") && refused.contains("renew the login"), "{refused}");
+    let token = json!({
+        "accessToken": "SSOTOKEN", "expiresAt": in_seconds(3600), "region": "eu-west-1",
+        "startUrl": "https://shop.example/start",
+    });
+    world.write(".aws/sso/cache/5042d146667518a1a5017644946b8650aafca44c.json", &token.to_string());
+    assert_eq!(world.asked(&mut asker), ("ASIASSO".into(), "TOKENMARKER".into()));
+    assert_eq!(world.first(path).header("x-amz-sso_bearer_token"), Some("SSOTOKEN"));
+}
+
 #[test]
 fn a_profile_that_the_uri_names_comes_before_the_environment() {
     let role = "role_arn = arn:aws:iam::123456789012:role/opener\n";
@@ -298,4 +341,34 @@ fn credentials_that_do_not_come_are_told_in_time() {
     let world = World::new("no-login", "[default]\ncredential_process = sleep 6\n");
     let refused = world.asker(&[("ASKED_FOR_MS", "3000")], "KEY").ask();
     assert!(refused.contains("credentials could not be fetched in time"), "{refused}");
+}
+
+/// Counts how often it is asked.
+#[derive(Clone, Debug, Default)]
+struct Counted(Arc<AtomicUsize>);
+
+impl ProvideCredentials for Counted {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        self.0.fetch_add(1, SeqCst);
+        future::ProvideCredentials::ready(Ok(Credentials::new("AKIDX", "x", None, None, "test")))
+    }
+}
+
+#[test]
+fn credentials_are_fetched_once_for_all_regions() {
+    let (proxy, counted, key) = (proxy(), Counted::default(), new_key());
+    let far = new_key_in(OTHER_REGION, json!({}));
+    let config = client(proxy.at).config().to_builder().credentials_provider(counted.clone()).build();
+    let kek = AwsKms::from_client(Client::from_conf(config), &key).unwrap().accept(&far).unwrap();
+    let foreign = WrappedDek::new(KeyId::new(far).unwrap(), vec![7; 184]);
+    for _ in 0..3 {
+        kek.current_key().wait().unwrap();
+        kek.unwrap_dek(&foreign, &EncryptionContext::empty()).wait().unwrap_err();
+    }
+    let regions: Vec<_> = proxy.requests().iter().map(|r| r.region.clone()).collect();
+    assert_eq!(regions, [REGION, OTHER_REGION].repeat(3));
+    assert_eq!(counted.0.load(SeqCst), 1);
 }

@@ -12,7 +12,7 @@ use crate::{
 };
 use aws_sdk_kms::{
     Client, Config,
-    config::{Region, StalledStreamProtectionConfig, retry::RetryConfig},
+    config::{IdentityCache, Region, StalledStreamProtectionConfig, retry::RetryConfig},
     primitives::Blob,
     types::DataKeySpec,
 };
@@ -64,12 +64,14 @@ impl Clients {
 
 impl Calls {
     pub(super) fn new(config: &Config, allowed: Allowed) -> Self {
-        // libkms retries, and bounds the time of a call.
-        let quiet = config
+        // libkms retries, and bounds the time of a call. The clients of all regions share what
+        // they know of credentials.
+        let mut quiet = config
             .to_builder()
             .retry_config(RetryConfig::disabled())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .interceptor(Guard);
+        quiet.set_identity_cache(config.identity_cache().unwrap_or_else(|| IdentityCache::lazy().build()));
         let clients = Clients { config: quiet.build(), all: Mutex::default() };
         Self { clients: Arc::new(clients), allowed, grant_tokens: Vec::new() }
     }
