@@ -43,9 +43,9 @@
 //! - [`Error::kind`] says what to do about a failure.
 //!
 //! The [`manual`] has the [threat model](manual::threat_model), the
-//! [limits](manual::limits), the life of keys ([rotation](manual::rotation),
-//! [revocation](manual::revocation), [shredding](manual::shredding)), the
-//! [format](manual::format) and a
+//! [limits](manual::limits), what operators of keys in [AWS](manual::aws) should know, the
+//! life of keys ([rotation](manual::rotation), [revocation](manual::revocation),
+//! [shredding](manual::shredding)), the [format](manual::format) and a
 //! [review of what this field got wrong](manual::failures), with the test that covers each.
 //!
 //! # Features

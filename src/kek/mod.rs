@@ -18,13 +18,12 @@
 //! | `accept-account=ID,...` | any key of these accounts opens, in the key's region and in `regions` |
 //! | `regions=NAME,...` | where replicas of a multi-Region key that opens may open too |
 //! | `region=NAME`, `profile=NAME`, `endpoint=URL` | instead of what environment and profile say |
-//! | `fips=true`, `dual-stack=true` | which of AWS's endpoints; the cryptography on this side is none that NIST has validated |
+//! | `fips=true`, `dual-stack=true` | which of AWS's endpoints |
 //! | `grant-token=TOKEN,...` | sent with every call; no secret |
 //!
-//! An endpoint that begins with `http://` is for tests: DEKs pass in plain text.
-//!
-//! Credentials are found as the AWS tools find them, and never stand in a URI. `HTTPS_PROXY`
-//! and `NO_PROXY` are followed; through a proxy goes nothing but TLS.
+//! An endpoint that begins with `http://` is for tests: DEKs pass in plain text. Credentials
+//! are found as the AWS tools find them, and never stand in a URI. What to allow, where
+//! credentials come from, proxies, logs: [a page of the manual](crate::manual::aws).
 //!
 //! PATH and NAME may be percent-encoded, as `?`, `#` and `%` in them must be. Your own
 //! schemes: [`Schemes::with`].

@@ -9,6 +9,10 @@ pub mod limits {
     #![doc = include_str!("limits.md")]
 }
 
+pub mod aws {
+    #![doc = include_str!("aws.md")]
+}
+
 #[cfg(feature = "config")]
 pub mod configuration {
     #![doc = include_str!("configuration.md")]
