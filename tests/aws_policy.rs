@@ -344,6 +344,7 @@ fn a_call_that_is_not_printed_is_told() {
     let key = new_key();
     let request = |operation: &str, body: serde_json::Value| Request {
         operation: operation.into(),
+        method: "POST".into(),
         region: REGION.into(),
         path: "/".into(),
         headers: vec![("authorization".into(), "AWS4-HMAC-SHA256 Credential=AKIDMARKER/x".into())],
