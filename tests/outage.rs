@@ -5,8 +5,8 @@ mod unsure;
 
 use common::context;
 use libkms::{
-    Aad, Dek, DekPolicy, EncryptionContext, Error, ErrorKind, KeyId, Kms, OutagePolicy, Result, Scope, Wait,
-    WrappedDek, async_trait, inspect,
+    Aad, Dek, DekPolicy, EncryptionContext, Error, ErrorKind, Freshness, KeyId, Kms, OutagePolicy, Result,
+    Scope, Wait, WrappedDek, async_trait, inspect,
     kek::{Fault, KmsBackend, Mock},
     rt::{Runtime, Simulated},
 };
@@ -170,6 +170,21 @@ fn what_fails_for_a_moment_is_tried_again() {
     world.kek.always(Some(Fault::Throttled(60 * S)));
     let (error, took) = world.timed(|w| w.seal().unwrap_err());
     assert_eq!((error.retry_after(), took), (Some(60 * S), Duration::ZERO));
+}
+
+/// Nor does who asks which key is current wait for it.
+#[test]
+fn a_question_waits_no_longer_for_its_turn_than_for_its_answer() {
+    let world = World::new(OutagePolicy::default());
+    let sealed = world.clock.block_on(world.scope.seal(Aad::empty(), b"x")).unwrap();
+    world.until(29 * S);
+    world.kek.then(Fault::Throttled(60 * S));
+    let other = world.kms.scope(context(&[("t", "2")]));
+    assert!(world.clock.block_on(other.seal(Aad::empty(), b"x")).is_err());
+    world.until(31 * S);
+    let header = inspect(&sealed).unwrap();
+    let (freshness, took) = world.timed(|w| w.clock.block_on(w.kms.freshness(&header)));
+    assert!(freshness == Freshness::Unknown && took <= 3 * S, "{freshness:?} after {took:?}");
 }
 
 #[test]

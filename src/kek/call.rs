@@ -34,7 +34,7 @@ pub(crate) struct Kek {
     pub(super) backend: Arc<dyn KmsBackend>,
     pub(crate) role: Role,
     pub(super) rt: Arc<dyn Runtime>,
-    timeout: Duration,
+    pub(super) timeout: Duration,
     pub(super) current: Current,
     standing: Standing,
     pub(super) breaker: Breaker,

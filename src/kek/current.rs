@@ -172,7 +172,8 @@ impl Kek {
     }
 
     async fn ask(&self) -> Option<KeyId> {
-        let by = self.rt.now().saturating_add(GOOD_FOR);
+        // Somebody may wait for it: its turn is not waited for longer than its answer.
+        let by = self.rt.now().saturating_add(self.timeout);
         let said = self.once(by, async { self.backend.current_key().await }).await;
         let key = said.and_then(|said| said).ok().flatten();
         let asked = {
