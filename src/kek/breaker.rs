@@ -12,9 +12,25 @@ const MOST_FAILURES: u32 = 5;
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
 
+/// A kind of call. A KMS can fail one and answer the others: it has a quota for each, and keys
+/// of which one cannot be used.
+#[derive(Clone, Copy)]
+pub(super) enum Call {
+    Wrap,
+    Unwrap,
+    Question,
+}
+
+/// One for each kind of call.
+pub(super) struct Breakers {
+    each: [Breaker; 3],
+    /// Since when no wrap and no unwrap was answered.
+    failing_since: Mutex<Option<Duration>>,
+}
+
 /// Lets calls pass until too many in a row failed; then one at a time, after ever longer
 /// pauses, until one succeeds.
-pub(super) struct Breaker {
+struct Breaker {
     rt: Arc<dyn Runtime>,
     state: Mutex<State>,
 }
@@ -22,26 +38,47 @@ pub(super) struct Breaker {
 #[derive(Default)]
 struct State {
     failures: u32,
-    /// Since when there was nothing but failures.
-    failing_since: Option<Duration>,
     /// Until then no call passes; how long that pause was.
     open: Option<(Duration, Duration)>,
     is_probing: bool,
 }
 
 /// A call that passes. Dropped without a verdict, it was cancelled.
-pub(super) struct Pass<'a>(&'a Breaker, bool);
+pub(super) struct Pass<'a> {
+    all: &'a Breakers,
+    call: Call,
+    is_probe: bool,
+}
 
-impl Breaker {
-    pub(super) fn new(rt: Arc<dyn Runtime>) -> Self {
-        Self { rt, state: Mutex::default() }
+impl Breakers {
+    pub(super) fn new(rt: &Arc<dyn Runtime>) -> Self {
+        let each = [(); 3].map(|()| Breaker { rt: rt.clone(), state: Mutex::default() });
+        Self { each, failing_since: Mutex::default() }
     }
 
-    /// `Err`: how long it is still left alone.
-    pub(super) fn pass(&self) -> Result<Pass<'_>, Duration> {
+    /// `Err`: how long calls of this kind are still left alone.
+    pub(super) fn pass(&self, call: Call) -> Result<Pass<'_>, Duration> {
+        let is_probe = self.of(call).pass()?;
+        Ok(Pass { all: self, call, is_probe })
+    }
+
+    /// For how long it has answered no wrap and no unwrap.
+    pub(super) fn failing_for(&self) -> Option<Duration> {
+        let since = (*lock(&self.failing_since))?;
+        Some(self.each[0].rt.now().saturating_sub(since))
+    }
+
+    fn of(&self, call: Call) -> &Breaker {
+        &self.each[call as usize]
+    }
+}
+
+impl Breaker {
+    /// Whether the call that passes is a probe. `Err`: how long there is none.
+    fn pass(&self) -> Result<bool, Duration> {
         let now = self.rt.now();
         let mut state = lock(&self.state);
-        let Some((until, pause)) = state.open else { return Ok(Pass(self, false)) };
+        let Some((until, pause)) = state.open else { return Ok(false) };
         if now < until {
             return Err(until - now);
         }
@@ -49,13 +86,7 @@ impl Breaker {
             return Err(pause);
         }
         state.is_probing = true;
-        Ok(Pass(self, true))
-    }
-
-    /// For how long it has answered no call.
-    pub(super) fn failing_for(&self) -> Option<Duration> {
-        let since = lock(&self.state).failing_since?;
-        Some(self.rt.now().saturating_sub(since))
+        Ok(true)
     }
 
     fn succeeded(&self) {
@@ -67,7 +98,6 @@ impl Breaker {
         let random = self.rt.random();
         let mut state = lock(&self.state);
         state.failures = state.failures.saturating_add(1);
-        state.failing_since.get_or_insert(now);
         let is_open = state.open.is_some();
         if was_probe || (!is_open && state.failures >= MOST_FAILURES) {
             let pause = state.open.map_or(FIRST, |(_, pause)| (2 * pause).min(LONGEST));
@@ -78,18 +108,25 @@ impl Breaker {
 
 impl Pass<'_> {
     pub(super) fn succeeded(self) {
-        self.0.succeeded();
+        if !matches!(self.call, Call::Question) {
+            *lock(&self.all.failing_since) = None;
+        }
+        self.all.of(self.call).succeeded();
     }
 
     pub(super) fn failed(self) {
-        self.0.failed(self.1);
+        let breaker = self.all.of(self.call);
+        if !matches!(self.call, Call::Question) {
+            lock(&self.all.failing_since).get_or_insert(breaker.rt.now());
+        }
+        breaker.failed(self.is_probe);
     }
 }
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
-        if self.1 {
-            lock(&self.0.state).is_probing = false;
+        if self.is_probe {
+            lock(&self.all.of(self.call).state).is_probing = false;
         }
     }
 }
@@ -99,46 +136,63 @@ mod tests {
     use super::*;
     use crate::rt::Simulated;
 
-    fn breaker() -> (Simulated, Breaker) {
+    fn breakers() -> (Simulated, Breakers) {
         let clock = Simulated::new();
-        let breaker = Breaker::new(Arc::new(clock.clone()));
-        (clock, breaker)
+        let rt: Arc<dyn Runtime> = Arc::new(clock.clone());
+        (clock, Breakers::new(&rt))
     }
 
-    fn fail(breaker: &Breaker) {
-        breaker.pass().expect("it passes").failed();
+    fn fail(breakers: &Breakers, call: Call) {
+        breakers.pass(call).ok().expect("it passes").failed();
     }
 
     #[test]
     fn it_opens_after_failures_in_a_row_and_closes_with_a_success() {
-        let (clock, breaker) = breaker();
+        let (clock, breakers) = breakers();
+        let (pass, fail) = (|| breakers.pass(Call::Wrap), || fail(&breakers, Call::Wrap));
         for _ in 0..3 {
-            (0..MOST_FAILURES - 1).for_each(|_| fail(&breaker));
-            breaker.pass().ok().unwrap().succeeded();
+            (0..MOST_FAILURES - 1).for_each(|_| fail());
+            pass().ok().unwrap().succeeded();
         }
-        assert_eq!(breaker.failing_for(), None);
-        (0..MOST_FAILURES).for_each(|_| fail(&breaker));
-        assert!(breaker.pass().is_err_and(|left| left <= FIRST && left >= FIRST / 2));
+        assert_eq!(breakers.failing_for(), None);
+        (0..MOST_FAILURES).for_each(|_| fail());
+        assert!(pass().is_err_and(|left| left <= FIRST && left >= FIRST / 2));
         clock.advance(FIRST);
-        assert_eq!(breaker.failing_for(), Some(FIRST));
-        let probe = breaker.pass().expect("one");
-        assert!(breaker.pass().is_err(), "one at a time");
+        assert_eq!(breakers.failing_for(), Some(FIRST));
+        let probe = pass().ok().expect("one");
+        assert!(pass().is_err(), "one at a time");
         drop(probe);
-        let probe = breaker.pass().expect("the one before was cancelled");
+        let probe = pass().ok().expect("the one before was cancelled");
         probe.succeeded();
-        (0..3).for_each(|_| drop(breaker.pass().ok().unwrap()));
-        assert_eq!(breaker.failing_for(), None);
+        (0..3).for_each(|_| drop(pass().ok().unwrap()));
+        assert_eq!(breakers.failing_for(), None);
     }
 
     #[test]
     fn its_pauses_grow_to_half_a_minute() {
-        let (clock, breaker) = breaker();
-        (0..MOST_FAILURES).for_each(|_| fail(&breaker));
+        let (clock, breakers) = breakers();
+        (0..MOST_FAILURES).for_each(|_| fail(&breakers, Call::Unwrap));
         for pause in [1, 2, 4, 8, 16, 30, 30].map(Duration::from_secs) {
-            let left = breaker.pass().err().expect("left alone");
+            let left = breakers.pass(Call::Unwrap).err().expect("left alone");
             assert!(left <= pause && left >= pause / 2, "{left:?} of {pause:?}");
             clock.advance(left);
-            fail(&breaker);
+            fail(&breakers, Call::Unwrap);
         }
+    }
+
+    #[test]
+    fn what_fails_is_left_alone_and_what_answers_is_not() {
+        let (clock, breakers) = breakers();
+        let answers = |call| breakers.pass(call).ok().expect("it passes").succeeded();
+        for _ in 0..MOST_FAILURES {
+            fail(&breakers, Call::Unwrap);
+            answers(Call::Question);
+        }
+        clock.advance(FIRST / 4);
+        assert_eq!(breakers.failing_for(), Some(FIRST / 4), "a question opens nothing");
+        assert!(breakers.pass(Call::Unwrap).is_err());
+        answers(Call::Wrap);
+        assert_eq!(breakers.failing_for(), None);
+        assert!(breakers.pass(Call::Unwrap).is_err());
     }
 }

@@ -1,7 +1,13 @@
 //! Calling a backend: when, how often, for how long, and what a reply must be.
 use super::{
-    KmsBackend, OutagePolicy, breaker::Breaker, bucket::Bucket, current::Current, health::Counts,
-    pause::Pauses, refusals::Refusals, standing::Standing,
+    KmsBackend, OutagePolicy,
+    breaker::{Breakers, Call},
+    bucket::Bucket,
+    current::Current,
+    health::Counts,
+    pause::Pauses,
+    refusals::Refusals,
+    standing::Standing,
 };
 use crate::{
     Dek, EncryptionContext, Error, ErrorKind, KeyId, Recipient, Result, WrappedDek,
@@ -37,7 +43,7 @@ pub(crate) struct Kek {
     pub(super) timeout: Duration,
     pub(super) current: Current,
     standing: Standing,
-    pub(super) breaker: Breaker,
+    pub(super) breakers: Breakers,
     bucket: Bucket,
     is_limited: bool,
     /// Keys that the KMS calls unusable; `None`: the one that wraps.
@@ -60,7 +66,7 @@ impl Kek {
             timeout: policy.call_timeout,
             current: Current::default(),
             standing: Standing::default(),
-            breaker: Breaker::new(rt.clone()),
+            breakers: Breakers::new(&rt),
             bucket: Bucket::new(quota),
             is_limited: quota.is_some(),
             unusable: Refusals::default(),
@@ -179,7 +185,8 @@ impl Kek {
         }
         let began = self.rt.now();
         let dropped = Dropped { kek: self, began };
-        let answer = self.once(by, call).await;
+        let kind = if key.is_some() { Call::Unwrap } else { Call::Wrap };
+        let answer = self.once(kind, by, call).await;
         std::mem::forget(dropped);
         let (answer, now) = (answer?, self.rt.now());
         match &answer {
@@ -197,6 +204,7 @@ impl Kek {
     /// One call, if it may be made: what the backend says. `Err`: it was not asked.
     pub(super) async fn once<T>(
         &self,
+        kind: Call,
         by: Duration,
         call: impl Future<Output = Result<T>>,
     ) -> Result<Result<T>> {
@@ -205,7 +213,7 @@ impl Kek {
             let said = format!("{}: {why}: not asked for another {wait:.1?}", self.backend.name());
             Error::new(ErrorKind::Unavailable, said).with_retry_after(wait).of_ours()
         };
-        let pass = self.breaker.pass().map_err(|wait| refuse("it failed again and again", wait))?;
+        let pass = self.breakers.pass(kind).map_err(|wait| refuse("it failed again and again", wait))?;
         let now = self.rt.now();
         let wait =
             self.bucket.take(now, by.saturating_sub(now)).map_err(|wait| refuse("too many calls", wait))?;

@@ -14,7 +14,8 @@ pub struct BackendHealth {
     pub scheme: String,
     /// The key that it named last, if it named one.
     pub key_id: Option<KeyId>,
-    /// For how long every call has failed; `None` while it answers, or before it was asked.
+    /// For how long every wrap and unwrap has failed; `None` once one was answered, or before any
+    /// was asked for.
     pub degraded_for: Option<Duration>,
     /// Calls made, attempts and questions for the current key included.
     pub calls: u64,
@@ -52,7 +53,7 @@ impl Kek {
         BackendHealth {
             scheme: self.scheme().into(),
             key_id: self.last_said(),
-            degraded_for: self.breaker.failing_for(),
+            degraded_for: self.breakers.failing_for(),
             calls: of(&self.counts.made),
             failed: of(&self.counts.failed),
             refused: of(&self.counts.refused),
