@@ -106,6 +106,21 @@ fn f37_a_dek_that_was_kept_goes_at_its_end() {
     assert_eq!(world.kms.usage().sealing.held, 0);
 }
 
+/// Nobody has sealed since: that it goes on is then not known any more.
+#[test]
+fn an_outage_that_is_long_over_is_none() {
+    let world = World::new(OutagePolicy::default().seal_for(3600 * S));
+    let dek = world.seal().unwrap();
+    world.kek.always(Some(Fault::Unavailable));
+    world.until(605 * S);
+    assert_eq!(world.seal().unwrap(), dek);
+    assert!(world.kms.health().sealing_ends_in.is_some());
+    world.kek.always(Some(Fault::Slow(S / 10)));
+    world.until(700 * S);
+    assert_eq!(world.kms.health().sealing_ends_in, None);
+    assert_ne!(world.seal().unwrap(), dek);
+}
+
 #[test]
 fn what_is_refused_for_good_is_no_outage() {
     for (fault, kind) in [(Fault::Denied, ErrorKind::Denied), (Fault::WrongLength, ErrorKind::BadReply)] {

@@ -269,7 +269,7 @@ impl Sealer {
     }
 
     fn look_at(&self, state: &State, len: u64, now: Duration, changes: u64) -> Found {
-        let late = |kept: &Kept| kept.is_in_an_outage() && kept.dek.take_late(now, len);
+        let late = |kept: &Kept| kept.is_in_an_outage(now) && kept.dek.take_late(now, len);
         match state {
             State::Here(dek) if !dek.is_current(&self.keks, changes) => Found::Spent,
             State::Here(dek) if dek.take(now, len) => Found::Good(dek.clone()),

@@ -37,7 +37,8 @@ impl Slots {
     /// When sealing ends for the first scope, if any goes on in an outage.
     pub(super) fn end(&self) -> Option<Duration> {
         let slots: Vec<_> = self.by_context().values().cloned().collect();
-        slots.iter().filter_map(|slot| slot.ends()).min()
+        let now = self.rt.now();
+        slots.iter().filter_map(|slot| slot.ends(now)).min()
     }
 
     /// The slot of a scope: one for all its handles.
@@ -132,9 +133,10 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 impl Kept {
-    /// Nobody waits for an attempt: the KMS is known to be unavailable.
-    pub(super) fn is_in_an_outage(&self) -> bool {
-        !self.pause.is_zero()
+    /// Nobody waits for an attempt: the KMS is known to be unavailable. If none was made when it
+    /// was time for one, that is not known for long.
+    pub(super) fn is_in_an_outage(&self, now: Duration) -> bool {
+        !self.pause.is_zero() && now < self.retry_at.saturating_add(LONGEST_PAUSE)
     }
 
     /// Another attempt failed.
@@ -160,13 +162,12 @@ impl Slot {
     }
 
     /// When sealing ends, if it goes on in an outage.
-    fn ends(&self) -> Option<Duration> {
-        match &*self.state() {
-            State::Kept(kept) | State::Coming(Coming { old: Some(kept), .. }) if kept.is_in_an_outage() => {
-                Some(kept.dek.ceiling())
-            }
-            _ => None,
-        }
+    fn ends(&self, now: Duration) -> Option<Duration> {
+        let state = self.state();
+        let (State::Kept(kept) | State::Coming(Coming { old: Some(kept), .. })) = &*state else {
+            return None;
+        };
+        kept.is_in_an_outage(now).then(|| kept.dek.ceiling())
     }
 
     fn is_empty(&self) -> bool {
