@@ -10,7 +10,12 @@ use libkms::{
     kek::{Fault, KmsBackend, Mock},
     rt::{Runtime, Simulated},
 };
-use std::time::Duration;
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 use unsure::Unsure;
 
 const S: Duration = Duration::from_secs(1);
@@ -47,6 +52,25 @@ impl World {
     fn until(&self, time: Duration) {
         self.clock.advance(time.saturating_sub(self.clock.now()));
     }
+}
+
+async fn seal(scope: Scope) -> Result<Vec<u8>> {
+    scope.seal(Aad::empty(), b"x").await
+}
+
+/// All of them at once.
+async fn all<T>(calls: &mut [Pin<Box<impl Future<Output = T>>>]) -> Vec<T> {
+    let mut said: Vec<_> = calls.iter().map(|_| None).collect();
+    poll_fn(|cx| {
+        for (call, said) in calls.iter_mut().zip(&mut said).filter(|(_, said)| said.is_none()) {
+            if let Poll::Ready(answer) = call.as_mut().poll(cx) {
+                *said = Some(answer);
+            }
+        }
+        if said.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    said.into_iter().flatten().collect()
 }
 
 #[test]
@@ -223,6 +247,49 @@ fn one_that_fails_again_and_again_is_left_alone() {
         world.clock.block_on(scope.seal(Aad::empty(), b"x")).unwrap();
     }
     assert_eq!(world.kms.health().backends[0].degraded_for, None);
+}
+
+/// Whether it is back one call tries; those who come meanwhile are not refused for that.
+#[test]
+fn who_comes_while_one_tries_waits_for_what_comes_of_it() {
+    for is_back in [true, false] {
+        let world = World::new(OutagePolicy::default());
+        let scope = |n: u32| world.kms.scope(context(&[("t", &n.to_string())]));
+        world.kek.always(Some(Fault::Unavailable));
+        (0..5).for_each(|n| drop(world.clock.block_on(scope(n).seal(Aad::empty(), b"x"))));
+        world.clock.advance(60 * S);
+        world.kek.always(Some(if is_back { Fault::Slow(S / 10) } else { Fault::Hang }));
+        let before = world.kek.calls();
+        let mut calls: Vec<_> = (0..20).map(|n| Box::pin(seal(scope(100 + n)))).collect();
+        let (said, took) = world.timed(|w| w.clock.block_on(all(&mut calls)));
+        let sealed = said.iter().filter(|said| said.is_ok()).count();
+        if is_back {
+            assert!(sealed == 20 && took <= S / 5, "{sealed} sealed in {took:?}");
+        } else {
+            assert!(sealed == 0 && took <= 5 * S, "{took:?}");
+            assert!(world.kek.calls() - before <= 2, "{} calls", world.kek.calls() - before);
+        }
+    }
+}
+
+/// A caller that is in no hurry: its future is there, and nobody polls it.
+#[test]
+fn who_tries_and_does_not_go_on_is_in_nobodys_way_for_long() {
+    let world = World::new(OutagePolicy::default());
+    let sealed = world.clock.block_on(world.scope.seal(Aad::empty(), b"x")).unwrap();
+    let other = world.kms.scope(context(&[("t", "2")]));
+    world.kek.always(Some(Fault::Unavailable));
+    (0..3).for_each(|_| drop(world.clock.block_on(world.scope.open(Aad::empty(), &sealed))));
+    world.clock.advance(60 * S);
+    world.kek.always(Some(Fault::Hang));
+    let mut rewrap = Box::pin(world.scope.rewrap(&sealed));
+    assert!(rewrap.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    world.kek.always(None);
+    world.clock.advance(30 * S);
+    world.clock.block_on(world.scope.open(Aad::empty(), &sealed)).unwrap();
+    world.clock.block_on(other.seal(Aad::empty(), b"x")).unwrap();
+    drop(rewrap);
+    world.clock.block_on(world.scope.open(Aad::empty(), &sealed)).unwrap();
 }
 
 #[test]

@@ -3,14 +3,22 @@ use super::pause::shortened;
 use crate::rt::{
     Runtime,
     sync::{Mutex, lock},
+    wake,
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 /// That many failures in a row.
 const MOST_FAILURES: u32 = 5;
 /// How long it is left alone, at first and at last.
-const FIRST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(30);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// A kind of call. A KMS can fail one and answer the others: it has a quota for each, and keys
 /// of which one cannot be used.
@@ -40,14 +48,19 @@ struct State {
     failures: u32,
     /// Until then no call passes; how long that pause was.
     open: Option<(Duration, Duration)>,
-    is_probing: bool,
+    /// The call that tries whether it is back, and when it began.
+    probe: Option<(u64, Duration)>,
+    /// Those who wait for what becomes of it.
+    waiting: BTreeMap<u64, Waker>,
+    next: u64,
 }
 
 /// A call that passes. Dropped without a verdict, it was cancelled.
 pub(super) struct Pass<'a> {
     all: &'a Breakers,
     call: Call,
-    is_probe: bool,
+    /// Its number, if it is a probe.
+    probe: Option<u64>,
 }
 
 impl Breakers {
@@ -56,10 +69,11 @@ impl Breakers {
         Self { each, failing_since: Mutex::default() }
     }
 
-    /// `Err`: how long calls of this kind are still left alone.
-    pub(super) fn pass(&self, call: Call) -> Result<Pass<'_>, Duration> {
-        let is_probe = self.of(call).pass()?;
-        Ok(Pass { all: self, call, is_probe })
+    /// Once it is known what became of the probe under way, if there is one. `Err`: how long
+    /// calls of this kind are still left alone.
+    pub(super) async fn pass(&self, call: Call) -> Result<Pass<'_>, Duration> {
+        let probe = Waiting { breaker: self.of(call), seat: None }.await?;
+        Ok(Pass { all: self, call, probe })
     }
 
     /// For how long it has answered no wrap and no unwrap.
@@ -74,34 +88,84 @@ impl Breakers {
 }
 
 impl Breaker {
-    /// Whether the call that passes is a probe. `Err`: how long there is none.
-    fn pass(&self) -> Result<bool, Duration> {
-        let now = self.rt.now();
-        let mut state = lock(&self.state);
-        let Some((until, pause)) = state.open else { return Ok(false) };
-        if now < until {
-            return Err(until - now);
-        }
-        if state.is_probing {
-            return Err(pause);
-        }
-        state.is_probing = true;
-        Ok(true)
-    }
-
     fn succeeded(&self) {
-        *lock(&self.state) = State::default();
+        self.change(|state| {
+            let next = state.next;
+            *state = State { next, waiting: mem::take(&mut state.waiting), ..State::default() };
+        });
     }
 
-    fn failed(&self, was_probe: bool) {
-        let now = self.rt.now();
-        let random = self.rt.random();
-        let mut state = lock(&self.state);
-        state.failures = state.failures.saturating_add(1);
-        let is_open = state.open.is_some();
-        if was_probe || (!is_open && state.failures >= MOST_FAILURES) {
-            let pause = state.open.map_or(FIRST, |(_, pause)| (2 * pause).min(LONGEST));
-            state.open = Some((now.saturating_add(shortened(pause, random)), pause));
+    fn failed(&self, probe: Option<u64>) {
+        let (now, random) = (self.rt.now(), self.rt.random());
+        self.change(|state| {
+            state.failures = state.failures.saturating_add(1);
+            let was_probe = state.ends(probe);
+            if was_probe || (state.open.is_none() && state.failures >= MOST_FAILURES) {
+                let pause = state.open.map_or(FIRST_PAUSE, |(_, pause)| (2 * pause).min(LONGEST_PAUSE));
+                state.open = Some((now.saturating_add(shortened(pause, random)), pause));
+            }
+        });
+    }
+
+    /// Wakes those who wait, if there is no probe any more.
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let waiting = {
+            let mut state = lock(&self.state);
+            change(&mut state);
+            if state.probe.is_some() { BTreeMap::new() } else { mem::take(&mut state.waiting) }
+        };
+        waiting.into_values().for_each(wake);
+    }
+}
+
+impl State {
+    /// A probe that is over; whether it was the one that others wait for.
+    fn ends(&mut self, probe: Option<u64>) -> bool {
+        let is_it = probe.is_some() && self.probe.map(|(number, _)| number) == probe;
+        self.probe.take_if(|_| is_it);
+        is_it
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+}
+
+/// Ready with the number of a probe, if the call that passes is to be one.
+struct Waiting<'a> {
+    breaker: &'a Breaker,
+    seat: Option<u64>,
+}
+
+impl Future for Waiting<'_> {
+    type Output = Result<Option<u64>, Duration>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // Cloned before the lock, and dropped after it, as any waker.
+        let (breaker, waker, now) = (self.breaker, cx.waker().clone(), self.breaker.rt.now());
+        let mut state = lock(&breaker.state);
+        let Some((until, _)) = state.open else { return Poll::Ready(Ok(None)) };
+        if now < until {
+            return Poll::Ready(Err(until - now));
+        }
+        // Whoever took so long was forgotten by its caller.
+        if state.probe.is_some_and(|(_, began)| now < began.saturating_add(LONGEST_PAUSE)) {
+            let seat = *self.seat.get_or_insert_with(|| state.number());
+            let _replaced = state.waiting.insert(seat, waker);
+            drop(state);
+            return Poll::Pending;
+        }
+        let number = state.number();
+        state.probe = Some((number, now));
+        Poll::Ready(Ok(Some(number)))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(seat) = self.seat {
+            let _removed = lock(&self.breaker.state).waiting.remove(&seat);
         }
     }
 }
@@ -119,14 +183,16 @@ impl Pass<'_> {
         if !matches!(self.call, Call::Question) {
             lock(&self.all.failing_since).get_or_insert(breaker.rt.now());
         }
-        breaker.failed(self.is_probe);
+        breaker.failed(self.probe);
     }
 }
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
-        if self.is_probe {
-            lock(&self.all.of(self.call).state).is_probing = false;
+        if self.probe.is_some() {
+            self.all.of(self.call).change(|state| {
+                state.ends(self.probe);
+            });
         }
     }
 }
@@ -135,6 +201,7 @@ impl Drop for Pass<'_> {
 mod tests {
     use super::*;
     use crate::rt::Simulated;
+    use std::pin::pin;
 
     fn breakers() -> (Simulated, Breakers) {
         let clock = Simulated::new();
@@ -142,57 +209,83 @@ mod tests {
         (clock, Breakers::new(&rt))
     }
 
-    fn fail(breakers: &Breakers, call: Call) {
-        breakers.pass(call).ok().expect("it passes").failed();
+    /// `None`: it waits.
+    fn pass(breakers: &Breakers, call: Call) -> Option<Result<Pass<'_>, Duration>> {
+        match pin!(breakers.pass(call)).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(passed) => Some(passed),
+            Poll::Pending => None,
+        }
+    }
+
+    fn passes(breakers: &Breakers, call: Call) -> Pass<'_> {
+        pass(breakers, call).expect("nobody tries").ok().expect("it passes")
+    }
+
+    fn left_alone(breakers: &Breakers, call: Call) -> Duration {
+        pass(breakers, call).expect("nobody tries").err().expect("left alone")
     }
 
     #[test]
     fn it_opens_after_failures_in_a_row_and_closes_with_a_success() {
         let (clock, breakers) = breakers();
-        let (pass, fail) = (|| breakers.pass(Call::Wrap), || fail(&breakers, Call::Wrap));
         for _ in 0..3 {
-            (0..MOST_FAILURES - 1).for_each(|_| fail());
-            pass().ok().unwrap().succeeded();
+            (0..MOST_FAILURES - 1).for_each(|_| passes(&breakers, Call::Wrap).failed());
+            passes(&breakers, Call::Wrap).succeeded();
         }
         assert_eq!(breakers.failing_for(), None);
-        (0..MOST_FAILURES).for_each(|_| fail());
-        assert!(pass().is_err_and(|left| left <= FIRST && left >= FIRST / 2));
-        clock.advance(FIRST);
-        assert_eq!(breakers.failing_for(), Some(FIRST));
-        let probe = pass().ok().expect("one");
-        assert!(pass().is_err(), "one at a time");
+        (0..MOST_FAILURES).for_each(|_| passes(&breakers, Call::Wrap).failed());
+        let left = left_alone(&breakers, Call::Wrap);
+        assert!(left <= FIRST_PAUSE && left >= FIRST_PAUSE / 2);
+        clock.advance(FIRST_PAUSE);
+        assert_eq!(breakers.failing_for(), Some(FIRST_PAUSE));
+        let probe = passes(&breakers, Call::Wrap);
+        assert!(pass(&breakers, Call::Wrap).is_none(), "one at a time");
         drop(probe);
-        let probe = pass().ok().expect("the one before was cancelled");
+        let probe = passes(&breakers, Call::Wrap);
         probe.succeeded();
-        (0..3).for_each(|_| drop(pass().ok().unwrap()));
+        (0..3).for_each(|_| drop(passes(&breakers, Call::Wrap)));
         assert_eq!(breakers.failing_for(), None);
     }
 
     #[test]
     fn its_pauses_grow_to_half_a_minute() {
         let (clock, breakers) = breakers();
-        (0..MOST_FAILURES).for_each(|_| fail(&breakers, Call::Unwrap));
+        (0..MOST_FAILURES).for_each(|_| passes(&breakers, Call::Unwrap).failed());
         for pause in [1, 2, 4, 8, 16, 30, 30].map(Duration::from_secs) {
-            let left = breakers.pass(Call::Unwrap).err().expect("left alone");
+            let left = left_alone(&breakers, Call::Unwrap);
             assert!(left <= pause && left >= pause / 2, "{left:?} of {pause:?}");
             clock.advance(left);
-            fail(&breakers, Call::Unwrap);
+            passes(&breakers, Call::Unwrap).failed();
         }
     }
 
     #[test]
     fn what_fails_is_left_alone_and_what_answers_is_not() {
         let (clock, breakers) = breakers();
-        let answers = |call| breakers.pass(call).ok().expect("it passes").succeeded();
         for _ in 0..MOST_FAILURES {
-            fail(&breakers, Call::Unwrap);
-            answers(Call::Question);
+            passes(&breakers, Call::Unwrap).failed();
+            passes(&breakers, Call::Question).succeeded();
         }
-        clock.advance(FIRST / 4);
-        assert_eq!(breakers.failing_for(), Some(FIRST / 4), "a question opens nothing");
-        assert!(breakers.pass(Call::Unwrap).is_err());
-        answers(Call::Wrap);
+        clock.advance(FIRST_PAUSE / 4);
+        assert_eq!(breakers.failing_for(), Some(FIRST_PAUSE / 4), "a question opens nothing");
+        left_alone(&breakers, Call::Unwrap);
+        passes(&breakers, Call::Wrap).succeeded();
         assert_eq!(breakers.failing_for(), None);
-        assert!(breakers.pass(Call::Unwrap).is_err());
+        left_alone(&breakers, Call::Unwrap);
+    }
+
+    #[test]
+    fn a_probe_that_is_forgotten_says_nothing_when_it_ends() {
+        let (clock, breakers) = breakers();
+        (0..MOST_FAILURES).for_each(|_| passes(&breakers, Call::Wrap).failed());
+        clock.advance(FIRST_PAUSE);
+        let forgotten = passes(&breakers, Call::Wrap);
+        assert!(pass(&breakers, Call::Wrap).is_none());
+        clock.advance(LONGEST_PAUSE);
+        let probe = passes(&breakers, Call::Wrap);
+        drop(forgotten);
+        assert!(pass(&breakers, Call::Wrap).is_none(), "the other one still tries");
+        probe.succeeded();
+        passes(&breakers, Call::Wrap).succeeded();
     }
 }

@@ -1,7 +1,7 @@
 //! Calling a backend: when, how often, for how long, and what a reply must be.
 use super::{
     KmsBackend, OutagePolicy,
-    breaker::{Breakers, Call},
+    breaker::{Breakers, Call, FIRST_PAUSE},
     bucket::Bucket,
     current::Current,
     health::Counts,
@@ -213,7 +213,9 @@ impl Kek {
             let said = format!("{}: {why}: not asked for another {wait:.1?}", self.backend.name());
             Error::new(ErrorKind::Unavailable, said).with_retry_after(wait).of_ours()
         };
-        let pass = self.breakers.pass(kind).map_err(|wait| refuse("it failed again and again", wait))?;
+        let time_is_over = self.rt.sleep(by.saturating_sub(self.rt.now()));
+        let pass = unless(time_is_over, self.breakers.pass(kind)).await.unwrap_or(Err(FIRST_PAUSE));
+        let pass = pass.map_err(|wait| refuse("it failed again and again", wait))?;
         let now = self.rt.now();
         let wait =
             self.bucket.take(now, by.saturating_sub(now)).map_err(|wait| refuse("too many calls", wait))?;

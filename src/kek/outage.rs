@@ -6,9 +6,9 @@ use std::time::Duration;
 /// An operation makes one call to each KEK it needs. What may succeed later is tried again,
 /// with pauses that grow, until the deadline; what was refused for good is not. A KEK that
 /// failed five times in a row is left alone, for a second at first and half a minute at
-/// last; then one call tries it. Wraps, unwraps and questions for the current key count each
-/// for themselves: one whose wraps fail still opens. What a forged envelope makes a KMS say
-/// counts for nothing.
+/// last; then one call tries it, and those that come meanwhile wait for what becomes of that.
+/// Wraps, unwraps and questions for the current key count each for themselves: one whose
+/// wraps fail still opens. What a forged envelope makes a KMS say counts for nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutagePolicy {
     pub(crate) deadline: Duration,

@@ -50,7 +50,7 @@ pub(super) fn is_this_thread() -> bool {
 }
 
 /// A waker is somebody else's code: its panic is theirs.
-pub(super) fn wake(waker: Waker) {
+pub(crate) fn wake(waker: Waker) {
     let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
 }
 

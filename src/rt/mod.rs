@@ -17,7 +17,7 @@ mod wait;
 pub use simulated::Simulated;
 pub use wait::{Wait, wait};
 
-pub(crate) use background::Background;
+pub(crate) use background::{Background, wake};
 #[cfg(all(test, unix, feature = "local"))]
 pub(crate) use disk::Call;
 pub use file::NewFile;
