@@ -272,6 +272,24 @@ fn who_comes_while_one_tries_waits_for_what_comes_of_it() {
     }
 }
 
+/// The deadline ends a call that has just begun: that says nothing of the KMS.
+#[test]
+fn a_call_that_had_no_time_is_no_failure_of_the_kms() {
+    let world = World::new(OutagePolicy::default());
+    for _ in 0..5 {
+        world.kek.then(Fault::Throttled(S * 48 / 10)).then(Fault::Slow(S / 2));
+        assert!(world.timed(World::seal).1 == 5 * S);
+    }
+    assert_eq!(world.kms.health().backends[0].degraded_for, None);
+    world.kek.then(Fault::Slow(S / 2));
+    world.seal().unwrap();
+    // With the time that a call usually has it does.
+    world.until(700 * S);
+    world.kek.always(Some(Fault::Hang));
+    world.seal().unwrap();
+    assert!(world.kms.health().backends[0].degraded_for.is_some());
+}
+
 /// A caller that is in no hurry: its future is there, and nobody polls it.
 #[test]
 fn who_tries_and_does_not_go_on_is_in_nobodys_way_for_long() {

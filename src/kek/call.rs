@@ -1,7 +1,7 @@
 //! Calling a backend: when, how often, for how long, and what a reply must be.
 use super::{
     KmsBackend, OutagePolicy,
-    breaker::{Breakers, Call, FIRST_PAUSE},
+    breaker::{Breakers, Call, FIRST_PAUSE, Pass},
     bucket::Bucket,
     current::Current,
     health::Counts,
@@ -41,6 +41,8 @@ pub(crate) struct Kek {
     pub(crate) role: Role,
     pub(super) rt: Arc<dyn Runtime>,
     pub(super) timeout: Duration,
+    /// Who had less time than that for an answer cannot tell that there is none.
+    least_time: Duration,
     pub(super) current: Current,
     standing: Standing,
     pub(super) breakers: Breakers,
@@ -64,6 +66,7 @@ impl Kek {
         Ok(Self {
             role,
             timeout: policy.call_timeout,
+            least_time: policy.call_timeout.min(policy.deadline) / 2,
             current: Current::default(),
             standing: Standing::default(),
             breakers: Breakers::new(&rt),
@@ -208,29 +211,22 @@ impl Kek {
         by: Duration,
         call: impl Future<Output = Result<T>>,
     ) -> Result<Result<T>> {
-        let refuse = |why: &str, wait: Duration| {
-            self.counts.refused();
-            let said = format!("{}: {why}: not asked for another {wait:.1?}", self.backend.name());
-            Error::new(ErrorKind::Unavailable, said).with_retry_after(wait).of_ours()
-        };
-        let time_is_over = self.rt.sleep(by.saturating_sub(self.rt.now()));
-        let pass = unless(time_is_over, self.breakers.pass(kind)).await.unwrap_or(Err(FIRST_PAUSE));
-        let pass = pass.map_err(|wait| refuse("it failed again and again", wait))?;
-        let now = self.rt.now();
-        let wait =
-            self.bucket.take(now, by.saturating_sub(now)).map_err(|wait| refuse("too many calls", wait))?;
-        if !wait.is_zero() {
-            self.rt.sleep(wait).await;
-        }
+        let pass = self.turn(kind, by).await?;
         self.counts.made();
         let time = by.saturating_sub(self.rt.now()).min(self.timeout);
         let answer = self.in_time(time, call).await;
-        let now = self.rt.now();
+        let is_cut_short = answer.is_none() && time < self.least_time;
+        let answer = answer.unwrap_or_else(|| {
+            let said = format!("{}: no answer within {time:?}", self.backend.name());
+            Err(Error::new(ErrorKind::Unavailable, said))
+        });
         self.counts.failed(answer.is_err());
         let error = answer.as_ref().err();
         if let Some(time) = error.and_then(Error::retry_after) {
             // One that says when to come back is there, and is asked nothing until then.
-            self.bucket.empty_until(now.saturating_add(time.min(LONGEST_PAUSE)));
+            self.bucket.empty_until(self.rt.now().saturating_add(time.min(LONGEST_PAUSE)));
+        } else if is_cut_short {
+            drop(pass);
         } else if error.is_some_and(Error::is_retryable) {
             pass.failed();
         } else {
@@ -240,18 +236,34 @@ impl Kek {
         Ok(answer)
     }
 
+    /// When it may be made. `Err`: not in time.
+    async fn turn(&self, kind: Call, by: Duration) -> Result<Pass<'_>> {
+        let refuse = |why: &str, wait: Duration| {
+            self.counts.refused();
+            let said = format!("{}: {why}: not asked for another {wait:.1?}", self.backend.name());
+            Error::new(ErrorKind::Unavailable, said).with_retry_after(wait).of_ours()
+        };
+        let time_is_over = self.rt.sleep(by.saturating_sub(self.rt.now()));
+        let pass = unless(time_is_over, self.breakers.pass(kind)).await.unwrap_or(Err(FIRST_PAUSE));
+        let pass = pass.map_err(|wait| refuse("it failed again and again", wait))?;
+        let now = self.rt.now();
+        let wait = self.bucket.take(now, by.saturating_sub(now));
+        let wait = wait.map_err(|wait| refuse("too many calls", wait))?;
+        if !wait.is_zero() {
+            self.rt.sleep(wait).await;
+        }
+        Ok(pass)
+    }
+
     /// Within `time`. A panic is a reply that no KMS should give: `call` is a block of ours
     /// around the backend's, which may panic before it gives a future.
-    async fn in_time<T>(&self, time: Duration, call: impl Future<Output = Result<T>>) -> Result<T> {
+    async fn in_time<T>(&self, time: Duration, call: impl Future<Output = Result<T>>) -> Option<Result<T>> {
         let mut call = pin!(call);
         let call = poll_fn(|cx| {
             let poll = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)));
             poll.unwrap_or_else(|_| Poll::Ready(Err(panicked())))
         });
-        unless(self.rt.sleep(time), call).await.unwrap_or_else(|| {
-            let said = format!("{}: no answer within {time:?}", self.backend.name());
-            Err(Error::new(ErrorKind::Unavailable, said))
-        })
+        unless(self.rt.sleep(time), call).await
     }
 }
 
