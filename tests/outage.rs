@@ -249,6 +249,25 @@ fn one_that_fails_again_and_again_is_left_alone() {
     assert_eq!(world.kms.health().backends[0].degraded_for, None);
 }
 
+/// Twice as many come as it lets through: half of them are served.
+#[test]
+fn a_quota_that_is_overrun_is_used_all_the_same() {
+    let world = World::new(OutagePolicy::default().calls_per_second(10));
+    world.kek.always(Some(Fault::Slow(S / 10)));
+    let begun = world.clock.now();
+    let come = (0..600).map(|n| {
+        let (scope, clock) = (world.kms.scope(context(&[("t", &n.to_string())])), world.clock.clone());
+        Box::pin(async move {
+            clock.sleep(begun + S * n / 20 - clock.now()).await;
+            seal(scope).await
+        })
+    });
+    let said = world.clock.block_on(all(&mut come.collect::<Vec<_>>()));
+    let sealed = said.iter().filter(|said| said.is_ok()).count();
+    // For half a minute, and those who wait then.
+    assert!((300..=360).contains(&sealed), "{sealed} of 600");
+}
+
 /// Whether it is back one call tries; those who come meanwhile are not refused for that.
 #[test]
 fn who_comes_while_one_tries_waits_for_what_comes_of_it() {

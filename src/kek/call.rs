@@ -247,7 +247,9 @@ impl Kek {
         let pass = unless(time_is_over, self.breakers.pass(kind)).await.unwrap_or(Err(FIRST_PAUSE));
         let pass = pass.map_err(|wait| refuse("it failed again and again", wait))?;
         let now = self.rt.now();
-        let wait = self.bucket.take(now, by.saturating_sub(now));
+        // A turn that leaves no time for an answer is none: it would be taken from the next one.
+        let most = by.saturating_sub(now).saturating_sub(self.patience());
+        let wait = self.bucket.take(now, most);
         let wait = wait.map_err(|wait| refuse("too many calls", wait))?;
         if !wait.is_zero() {
             self.rt.sleep(wait).await;

@@ -53,7 +53,8 @@ impl OutagePolicy {
     }
 
     /// How many calls a second each KEK gets at most, on average; a second's worth at once.
-    /// What is beyond waits, and fails as Unavailable if it would wait past its deadline.
+    /// What is beyond waits, and fails as Unavailable if its turn would come too late for an
+    /// answer before the deadline.
     /// Unless set, as many as the backend says, which by itself says nothing.
     #[must_use]
     pub fn calls_per_second(mut self, calls: u32) -> Self {
