@@ -145,6 +145,23 @@ fn an_outage_that_is_long_over_is_none() {
     assert_ne!(world.seal().unwrap(), dek);
 }
 
+/// Whoever finds a new DEK used up by others waits for another one, and no longer than for one.
+#[test]
+fn many_messages_and_small_deks_keep_to_the_deadline() {
+    let clock = Simulated::new();
+    let kek = Mock::on(clock.clone(), "k");
+    let policy = DekPolicy::reuse().for_messages(2);
+    let kms = Kms::builder().kek(kek.clone()).runtime(clock.clone()).dek_policy(policy).build().unwrap();
+    let scope = kms.scope(EncryptionContext::empty());
+    kek.always(Some(Fault::Slow(2 * S)));
+    let mut calls: Vec<_> = (0..10).map(|_| Box::pin(seal(scope.clone()))).collect();
+    let said = clock.block_on(all(&mut calls));
+    assert!(clock.now() <= 5 * S, "{:?}", clock.now());
+    let sealed = said.iter().filter(|said| said.is_ok()).count();
+    let in_vain = said.iter().flat_map(|said| said.as_ref().err());
+    assert!(sealed == 4 && in_vain.map(Error::kind).all(|kind| kind == ErrorKind::Unavailable));
+}
+
 #[test]
 fn what_is_refused_for_good_is_no_outage() {
     for (fault, kind) in [(Fault::Denied, ErrorKind::Denied), (Fault::WrongLength, ErrorKind::BadReply)] {

@@ -5,7 +5,7 @@ use super::{
     slots::{Coming, Kept, Landing, Slot, Slots, State},
 };
 use crate::{
-    Aad, Copies, Dek, EncryptionContext, Header, KeyId, Recipient, Result, Suite,
+    Aad, Copies, Dek, EncryptionContext, Error, ErrorKind, Header, KeyId, Recipient, Result, Suite,
     crypto::{Xaes256Gcm, XaesSchedule},
     envelope::{DerivedKeys, HeaderCopy, PayloadKey, Plan},
     kek::panicked,
@@ -199,28 +199,38 @@ impl Sealer {
 
     /// The same, waiting for the KMS if need be. However many wait, it is asked once.
     pub(crate) async fn dek(&self, slot: &Arc<Slot>, len: u64) -> Result<Arc<SealDek>> {
-        if self.is_shared(len) {
-            for _ in 0..PATIENCE {
-                check_fork()?;
-                let slot = &self.slots.of_scope(slot);
-                self.catch_up(slot).await;
-                match self.join(slot, len) {
-                    Joined::Good(dek) => return Ok(dek),
-                    Joined::Coming(flight) => match flight.await {
-                        Ok(dek) => {
-                            // Who waited may come late.
-                            let now = self.rt.now();
-                            if dek.is_current(&self.keks, self.keks.changes(now)) && dek.take(now, len) {
-                                return Ok(dek);
-                            }
-                        }
-                        // The old one may do, now that no new one can be had.
-                        Err(e) => return self.warm(slot, len)?.ok_or(e),
-                    },
-                }
+        if !self.is_shared(len) {
+            return self.own_dek(&slot.context).await;
+        }
+        let by = self.keks.deadline();
+        let has_waited = self.catch_up(&self.slots.of_scope(slot)).await;
+        for turn in 0..PATIENCE {
+            check_fork()?;
+            let slot = &self.slots.of_scope(slot);
+            let landed = match self.join(slot, len) {
+                Joined::Good(dek) => return Ok(dek),
+                // Its deadline is no later than this one.
+                Joined::Coming(flight) if turn == 0 && !has_waited => flight.await,
+                Joined::Coming(flight) => self.in_time(by, flight).await,
+            };
+            let dek = match landed {
+                Ok(dek) => dek,
+                // The old one may do, now that no new one can be had.
+                Err(e) => return self.warm(slot, len)?.ok_or(e),
+            };
+            // Who waited may come late.
+            let now = self.rt.now();
+            if dek.is_current(&self.keks, self.keks.changes(now)) && dek.take(now, len) {
+                return Ok(dek);
             }
         }
-        self.own_dek(&slot.context).await
+        self.in_time(by, self.own_dek(&slot.context)).await
+    }
+
+    async fn in_time<T>(&self, by: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let time_is_over = self.rt.sleep(by.saturating_sub(self.rt.now()));
+        let said = "each new DEK was used up, or its key moved, before it was this message's turn";
+        unless(time_is_over, work).await.unwrap_or_else(|| Err(Error::new(ErrorKind::Unavailable, said)))
     }
 
     /// A DEK for a stream of `len` bytes: the scope's, but if that much is not left there,
@@ -255,10 +265,13 @@ impl Sealer {
         self.keks.are_overdue(now) && matches!(&*slot.state(), State::Here(dek) if dek.is_in_time(now))
     }
 
-    async fn catch_up(&self, slot: &Slot) {
-        if self.may_be_of_long_ago(slot, self.rt.now()) {
+    /// Whether that took a while.
+    async fn catch_up(&self, slot: &Slot) -> bool {
+        let is_behind = self.may_be_of_long_ago(slot, self.rt.now());
+        if is_behind {
             unless(self.rt.sleep(TIME_TO_TELL), self.keks.current_told()).await;
         }
+        is_behind
     }
 
     /// What the slot has for a message of `len` bytes, which is taken from what is left.
