@@ -9,9 +9,10 @@ mod program;
 mod proxy;
 #[path = "common/tunnel.rs"]
 mod tunnel;
-#[path = "common/world.rs"]
-mod world;
+#[path = "common/asker.rs"]
+mod asker;
 
+use asker::{World, access};
 use aws_credential_types::{
     Credentials,
     provider::{ProvideCredentials, future},
@@ -35,14 +36,13 @@ use std::{
     time::SystemTime,
 };
 use tunnel::Tunnel;
-use world::{World, access};
 
 const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "AKIDENV"), ("AWS_SECRET_ACCESS_KEY", "x")];
 
 #[test]
 #[ignore = "run by other tests, in a process of its own"]
 fn asks() {
-    world::asks();
+    asker::asks();
 }
 
 fn profile(name: &str, access: &str) -> String {

@@ -347,7 +347,10 @@ fn a_call_that_is_not_printed_is_told() {
         method: "POST".into(),
         region: REGION.into(),
         path: "/".into(),
-        headers: vec![("authorization".into(), "AWS4-HMAC-SHA256 Credential=AKIDMARKER/x".into())],
+        headers: vec![
+            ("authorization".into(), "AWS4-HMAC-SHA256 Credential=AKIDMARKER/x".into()),
+            ("x-amz-target".into(), format!("TrentService.{operation}")),
+        ],
         text: body.to_string(),
     };
     let of_key = |operation| request(operation, json!({ "KeyId": key, "EncryptionContext": { "a": "b" } }));
