@@ -128,3 +128,15 @@ fn who_tries_and_does_not_go_on_is_in_nobodys_way_for_long() {
     drop(rewrap);
     world.clock.block_on(world.scope.open(Aad::empty(), &sealed)).unwrap();
 }
+
+/// To open and to wrap anew is one operation.
+#[test]
+fn a_rewrap_has_one_deadline() {
+    let world = World::new(OutagePolicy::default());
+    let sealed = world.clock.block_on(world.scope.seal(Aad::empty(), b"x")).unwrap();
+    world.kek.rotate();
+    world.clock.advance(60 * S);
+    world.kek.then(Fault::Slow(29 * S / 10)).always(Some(Fault::Hang));
+    let (rewrapped, took) = world.timed(|w| w.clock.block_on(w.scope.rewrap(&sealed)));
+    assert!(rewrapped.unwrap_err().kind() == ErrorKind::Unavailable && took <= 5 * S, "{took:?}");
+}

@@ -61,9 +61,10 @@ impl Keks {
         copy: &HeaderCopy,
         role: Role,
         context: &EncryptionContext,
+        by: Duration,
     ) -> bool {
         self.copy_freshness_told(copy).await == Freshness::Current
-            && (self.is_sure(copy, role) || self.are_of_wrapping(copy, context).await)
+            && (self.is_sure(copy, role) || self.are_of_wrapping(copy, context, by).await)
     }
 
     /// Whether the names in this copy say what they seem to. `role`: of the KEK that opened.

@@ -45,7 +45,7 @@ impl KeptDek {
         policy: &DekPolicy,
     ) -> Result<Self> {
         check_fork()?;
-        let Unwrapped { keys, copy, .. } = keks.unwrap(header, context).await?;
+        let Unwrapped { keys, copy, .. } = keks.unwrap(header, context, keks.deadline()).await?;
         Self::new(copy.clone(), keys, policy)
     }
 

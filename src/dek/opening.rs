@@ -227,7 +227,8 @@ impl Inner {
 
     async fn unwrap(&self, header: &Header, context: &EncryptionContext) -> Landed {
         let until = self.rt.now().saturating_add(self.time);
-        let Unwrapped { keys, copy, recipient, by, .. } = self.keks.unwrap(header, context).await?;
+        let Unwrapped { keys, copy, recipient, by, .. } =
+            self.keks.unwrap(header, context, self.keks.deadline()).await?;
         let (verified, key_id) = (copy.clone(), recipient.wrapped.key_id.clone());
         let dek = Arc::new(OpenDek { keys, suite: header.suite(), verified, key_id, by, until });
         let id = (header.suite(), *header.commitment(), context.clone());

@@ -63,11 +63,12 @@ impl Rewrapper {
         context: &EncryptionContext,
     ) -> Result<Option<(HeaderCopy, DerivedKeys)>> {
         check_fork()?;
-        let Unwrapped { dek, keys, copy, by, .. } = self.keks.unwrap(header, context).await?;
-        if header.damage().is_none() && self.keks.is_current(copy, by, context).await {
+        let by = self.keks.deadline();
+        let Unwrapped { dek, keys, copy, by: role, .. } = self.keks.unwrap(header, context, by).await?;
+        if header.damage().is_none() && self.keks.is_current(copy, role, context, by).await {
             return Ok(None);
         }
-        let recipients = self.keks.wrap(&dek, context).await?;
+        let recipients = self.keks.wrap(&dek, context, by).await?;
         if recipients.is_empty() {
             return Err(Error::misuse("every KEK here only opens"));
         }
@@ -81,8 +82,9 @@ impl Rewrapper {
         context: &EncryptionContext,
     ) -> Result<bool> {
         check_fork()?;
-        let Unwrapped { copy, by: role, .. } = self.keks.unwrap(header, context).await?;
-        Ok(header.damage().is_none() && self.keks.is_current(copy, role, context).await)
+        let by = self.keks.deadline();
+        let Unwrapped { copy, by: role, .. } = self.keks.unwrap(header, context, by).await?;
+        Ok(header.damage().is_none() && self.keks.is_current(copy, role, context, by).await)
     }
 
     fn done(&self) -> MutexGuard<'_, Done> {

@@ -50,11 +50,12 @@ impl Keks {
 
     /// The header's DEK, and by which recipient: one that holds (rule 2 for readers). Each
     /// is asked for at most once. Those whose KEK answered lately come first, and a slow one
-    /// has the next asked beside it.
+    /// has the next asked beside it. `by`: when the operation must be over.
     pub(super) async fn unwrap<'a>(
         &self,
         header: &'a Header,
         context: &EncryptionContext,
+        by: Duration,
     ) -> Result<Unwrapped<'a>> {
         let by = self.deadline();
         let is_accepted = || header.tries().iter().any(|copy| self.first_accepted(copy).is_some());
@@ -97,8 +98,13 @@ impl Keks {
 
     /// Whether the KEKs that wrap open what by its name may be another's, too: each recipient
     /// of such a name some KEK, and each KEK some recipient.
-    pub(super) async fn are_of_wrapping(&self, copy: &HeaderCopy, context: &EncryptionContext) -> bool {
-        let (recipients, by) = (copy.recipients(), self.deadline());
+    pub(super) async fn are_of_wrapping(
+        &self,
+        copy: &HeaderCopy,
+        context: &EncryptionContext,
+        by: Duration,
+    ) -> bool {
+        let recipients = copy.recipients();
         let mut is_opened: Vec<_> = recipients.iter().map(|r| !self.may_be_several(r)).collect();
         for kek in self.wrapping() {
             let mut opens = false;

@@ -40,10 +40,15 @@ impl Keks {
     }
 
     /// This DEK, wrapped under every KEK that wraps. None may fail: the old wraps go.
-    pub(super) async fn wrap(&self, dek: &Dek, context: &EncryptionContext) -> Result<Vec<Recipient>> {
+    pub(super) async fn wrap(
+        &self,
+        dek: &Dek,
+        context: &EncryptionContext,
+        by: Duration,
+    ) -> Result<Vec<Recipient>> {
         let keks: Vec<_> = self.wrapping().map(|kek| &**kek).enumerate().collect();
         let mut wraps = Wraps::of(keks.len());
-        wraps.add(keks.into_iter(), dek, context, self.deadline()).await;
+        wraps.add(keks.into_iter(), dek, context, by).await;
         wraps.judge(&WrapPolicy::all())
     }
 }
