@@ -57,7 +57,6 @@ impl Keks {
         context: &EncryptionContext,
         by: Duration,
     ) -> Result<Unwrapped<'a>> {
-        let by = self.deadline();
         let is_accepted = || header.tries().iter().any(|copy| self.first_accepted(copy).is_some());
         if !is_accepted() {
             // An alias may lead there by now.
