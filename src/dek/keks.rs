@@ -50,9 +50,9 @@ impl Keks {
         freshness(copy, self.wrapping().map(|kek| (kek.scheme(), kek.current_key())))
     }
 
-    /// The same, waiting for backends that must be asked, until the deadline.
-    pub(super) async fn copy_freshness_told(&self, copy: &HeaderCopy) -> Freshness {
-        freshness(copy, self.current_told().await.into_iter())
+    /// The same, waiting until `by` for backends that must be asked.
+    pub(super) async fn copy_freshness_told(&self, copy: &HeaderCopy, by: Duration) -> Freshness {
+        freshness(copy, self.current_told(by).await.into_iter())
     }
 
     /// Whether a copy by which a KEK of this role opened is as a new one would be.
@@ -63,7 +63,7 @@ impl Keks {
         context: &EncryptionContext,
         by: Duration,
     ) -> bool {
-        self.copy_freshness_told(copy).await == Freshness::Current
+        self.copy_freshness_told(copy, by).await == Freshness::Current
             && (self.is_sure(copy, role) || self.are_of_wrapping(copy, context, by).await)
     }
 
@@ -87,7 +87,7 @@ impl Keks {
 
     /// The same of every copy of a header, waiting for backends that must be asked.
     pub(crate) async fn freshness_told(&self, header: &Header) -> Freshness {
-        let current = self.current_told().await;
+        let current = self.current_told(self.deadline()).await;
         let of = |copy| match freshness(copy, current.iter().cloned()) {
             Freshness::Current if self.is_ambiguous(copy) => Freshness::Unknown,
             told => told,
@@ -97,8 +97,7 @@ impl Keks {
         worst.unwrap_or(Freshness::Current)
     }
 
-    pub(super) async fn current_told(&self) -> Vec<(&str, Option<KeyId>)> {
-        let by = self.deadline();
+    pub(super) async fn current_told(&self, by: Duration) -> Vec<(&str, Option<KeyId>)> {
         join_all(self.wrapping().map(|kek| async move { (kek.scheme(), kek.current_key_told(by).await) }))
             .await
     }

@@ -30,7 +30,7 @@ impl KeptDek {
         policy: &DekPolicy,
     ) -> Result<Self> {
         check_fork()?;
-        let (dek, recipients) = keks.generate(context).await?;
+        let (dek, recipients) = keks.generate(context, keks.deadline()).await?;
         let keys = DerivedKeys::of(&dek, suite, context)?;
         let stored = store_context.then_some(context);
         let plan = Plan { suite, copies: Copies::One, recipients: &recipients, context: stored };

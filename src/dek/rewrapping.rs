@@ -6,7 +6,7 @@ use crate::{
     rt::sync::{Mutex, MutexGuard, lock},
     secret::check_fork,
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Headers that are remembered.
 const MOST: usize = 1024;
@@ -44,14 +44,14 @@ impl Rewrapper {
         context: &EncryptionContext,
     ) -> Result<Option<Arc<HeaderCopy>>> {
         check_fork()?;
-        let id = (header.tried_bytes(), context.clone());
+        let (id, by) = ((header.tried_bytes(), context.clone()), self.keks.deadline());
         let known = self.done().get(&id).cloned();
         if let Some(known) = known
-            && self.keks.copy_freshness_told(known.copy(header)).await == Freshness::Current
+            && self.keks.copy_freshness_told(known.copy(header), by).await == Freshness::Current
         {
             return Ok(known.0);
         }
-        let done = Known(self.rewrap_anew(header, context).await?.map(|(new, _)| Arc::new(new)));
+        let done = Known(self.anew(header, context, by).await?.map(|(new, _)| Arc::new(new)));
         self.done().insert(id, done.clone());
         Ok(done.0)
     }
@@ -63,7 +63,15 @@ impl Rewrapper {
         context: &EncryptionContext,
     ) -> Result<Option<(HeaderCopy, DerivedKeys)>> {
         check_fork()?;
-        let by = self.keks.deadline();
+        self.anew(header, context, self.keks.deadline()).await
+    }
+
+    async fn anew(
+        &self,
+        header: &Header,
+        context: &EncryptionContext,
+        by: Duration,
+    ) -> Result<Option<(HeaderCopy, DerivedKeys)>> {
         let Unwrapped { dek, keys, copy, by: role, .. } = self.keks.unwrap(header, context, by).await?;
         if header.damage().is_none() && self.keks.is_current(copy, role, context, by).await {
             return Ok(None);

@@ -203,14 +203,14 @@ impl Sealer {
             return self.own_dek(&slot.context).await;
         }
         let by = self.keks.deadline();
-        let has_waited = self.catch_up(&self.slots.of_scope(slot)).await;
+        self.catch_up(&self.slots.of_scope(slot)).await;
         for turn in 0..PATIENCE {
             check_fork()?;
             let slot = &self.slots.of_scope(slot);
-            let landed = match self.join(slot, len) {
+            let landed = match self.join(slot, len, by) {
                 Joined::Good(dek) => return Ok(dek),
                 // Its deadline is no later than this one.
-                Joined::Coming(flight) if turn == 0 && !has_waited => flight.await,
+                Joined::Coming(flight) if turn == 0 => flight.await,
                 Joined::Coming(flight) => self.in_time(by, flight).await,
             };
             let dek = match landed {
@@ -254,7 +254,8 @@ impl Sealer {
     /// A DEK for one message alone, however long that takes.
     pub(crate) async fn own_dek(&self, context: &EncryptionContext) -> Result<Arc<SealDek>> {
         check_fork()?;
-        let (flight, task) = Flight::new(self.fresh(context, Duration::MAX), || Err(panicked()));
+        let (flight, task) =
+            Flight::new(self.fresh(context, Duration::MAX, self.keks.deadline()), || Err(panicked()));
         launch(&*self.rt, task);
         flight.await
     }
@@ -265,13 +266,11 @@ impl Sealer {
         self.keks.are_overdue(now) && matches!(&*slot.state(), State::Here(dek) if dek.is_in_time(now))
     }
 
-    /// Whether that took a while.
-    async fn catch_up(&self, slot: &Slot) -> bool {
-        let is_behind = self.may_be_of_long_ago(slot, self.rt.now());
-        if is_behind {
-            unless(self.rt.sleep(TIME_TO_TELL), self.keks.current_told()).await;
+    async fn catch_up(&self, slot: &Slot) {
+        if self.may_be_of_long_ago(slot, self.rt.now()) {
+            let by = self.rt.now().saturating_add(TIME_TO_TELL);
+            self.keks.current_told(by).await;
         }
-        is_behind
     }
 
     /// What the slot has for a message of `len` bytes, which is taken from what is left.
@@ -298,7 +297,8 @@ impl Sealer {
     }
 
     /// The slot's DEK, the flight under way for it, or a new one.
-    fn join(&self, slot: &Arc<Slot>, len: u64) -> Joined {
+    /// `by`: when a new flight must land.
+    fn join(&self, slot: &Arc<Slot>, len: u64, by: Duration) -> Joined {
         let now = self.rt.now();
         let changes = self.keks.changes(now);
         let (flight, task, _spent) = {
@@ -314,7 +314,7 @@ impl Sealer {
                 State::Coming(_) | State::Empty => None,
             };
             let number = self.flights.fetch_add(1, Ordering::Relaxed);
-            let fresh = self.fresh(&slot.context, self.policy.time);
+            let fresh = self.fresh(&slot.context, self.policy.time, by);
             let landing = Landing { slots: self.slots.clone(), slot: slot.clone(), number };
             let work = async move {
                 let made = fresh.await;
@@ -342,6 +342,7 @@ impl Sealer {
         &self,
         context: &EncryptionContext,
         time: Duration,
+        by: Duration,
     ) -> impl Future<Output = Result<Arc<SealDek>>> + Send + 'static + use<> {
         let (keks, rt) = (self.keks.clone(), self.rt.clone());
         let policy = self.policy.clone().for_time(time);
@@ -350,7 +351,7 @@ impl Sealer {
             // Before the call: what the KMS took is part of the DEK's time.
             let now = rt.now();
             let said = keks.last_said();
-            let (dek, recipients) = keks.generate(&context).await?;
+            let (dek, recipients) = keks.generate(&context, by).await?;
             let born = keks.born(&recipients, said);
             SealDek::new(dek, recipients, born, context, &policy, seal_for, now).map(Arc::new)
         }

@@ -9,12 +9,15 @@ use std::time::Duration;
 impl Keks {
     /// A new DEK, wrapped under the KEKs that wrap: one of them makes it, the others wrap it
     /// all at once. Which ones may fail, the policy says.
-    pub(super) async fn generate(&self, context: &EncryptionContext) -> Result<(Dek, Vec<Recipient>)> {
+    pub(super) async fn generate(
+        &self,
+        context: &EncryptionContext,
+        by: Duration,
+    ) -> Result<(Dek, Vec<Recipient>)> {
         let mut keks: Vec<_> = self.wrapping().map(|kek| &**kek).enumerate().collect();
         let mut wraps = Wraps::of(keks.len());
         // All would wait first for one that does not answer.
         keks.sort_by_cached_key(|(_, kek)| kek.is_doubted());
-        let by = self.deadline();
         let mut left = keks.into_iter();
         while let Some((place, kek)) = left.next() {
             match kek.generate(context, self.one_of(by, left.len())).await {
