@@ -6,13 +6,31 @@ use crate::{
     crypto,
 };
 
+/// Kernels that this processor has.
+#[derive(Clone, Copy)]
+pub struct Kernels(Option<Engine>);
+
+impl Kernels {
+    /// Of the RustCrypto crates.
+    pub const PORTABLE: Self = Self(None);
+
+    /// All that there are here, the fastest last.
+    pub fn all() -> Vec<Self> {
+        [Self::PORTABLE].into_iter().chain(Engine::all().map(|engine| Self(Some(engine)))).collect()
+    }
+
+    pub fn name(self) -> &'static str {
+        self.0.map_or("portable", Engine::name)
+    }
+}
+
 /// An AES-256-GCM key in ordinary memory.
 pub struct Aes256Gcm(arch::Aes256Gcm);
 
 impl Aes256Gcm {
-    /// By the kernels of this name ([`kernels`]), for messages of at most `len` bytes.
-    pub fn new(kernels: &str, key: &[u8; 32], len: usize) -> Self {
-        Self(arch::Aes256Gcm::on(engine(kernels), key, len))
+    /// For messages of at most `len` bytes.
+    pub fn new(kernels: Kernels, key: &[u8; 32], len: usize) -> Self {
+        Self(arch::Aes256Gcm::on(kernels.0, key, len))
     }
 
     pub fn seal(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8]) -> Result<[u8; 16]> {
@@ -22,11 +40,6 @@ impl Aes256Gcm {
     pub fn open(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8], tag: &[u8; 16]) -> Result<()> {
         self.0.open(nonce, aad, data, tag)
     }
-}
-
-/// The names of the kernels that this processor has, the fastest last.
-pub fn kernels() -> Vec<&'static str> {
-    ["portable"].into_iter().chain(Engine::all().map(Engine::name)).collect()
 }
 
 /// Appends an XAES-256-GCM message under a nonce drawn for it.
@@ -44,11 +57,4 @@ pub fn random() -> Result<[u8; 24]> {
     let mut bytes = [0; 24];
     crypto::random(&mut bytes)?;
     Ok(bytes)
-}
-
-fn engine(name: &str) -> Option<Engine> {
-    match name {
-        "portable" => None,
-        _ => Some(Engine::all().find(|e| e.name() == name).expect("a name that kernels() gave")),
-    }
 }
