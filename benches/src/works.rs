@@ -1,0 +1,178 @@
+//! What is measured. To add a work (batches, CBC, files, whole records of peers): a variant of
+//! [`Work`], its line in [`all`], and its contestants in [`Work::contestants`].
+use crate::{
+    library::{Burst, Contestant, Library, Shared},
+    machine::{self, Width},
+    messages::{KeyUse, Messages},
+    peers::{self, AAD, AwsLc, Direction, Libkms},
+};
+use libkms::{
+    Aad, EncryptionContext, Kms, Scope, Wait,
+    kek::Keyring,
+    raw::{self, Kernels},
+};
+use std::{cell::RefCell, hint::black_box, rc::Rc};
+
+/// A limit of the machine, among the contestants.
+pub const LIMITS: [&str; 2] = ["aes", "memory"];
+/// Bytes from which on the limits are measured: below, it is the call that takes time.
+const LIMITED: usize = 16 * 1024;
+
+const KEYRING: &str = r#"{ "format": "libkms-keyring/1", "keys": [ { "name": "bench", "primary": 1,
+  "versions": [ { "version": 1, "created": "2026-11-24T00:00:00Z", "state": "enabled",
+    "material": "YSBrZXkgZm9yIGZ1enppbmcgaXMgcHVibGljIGtleSE=" } ] } ] }"#;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    Gcm(Direction, KeyUse),
+    /// A key alone, for messages of at most so many bytes.
+    SetUp,
+    /// An XAES-256-GCM message under one key, beside a raw call under a key that is expanded.
+    Xaes(Direction),
+    /// A whole record under a DEK that is there, with context and AAD, beside such a raw call.
+    Record(Direction),
+    /// Random bytes, as for a nonce.
+    Random,
+}
+
+impl Work {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gcm(Direction::Seal, _) => "seal",
+            Self::Gcm(Direction::Open, _) => "open",
+            Self::SetUp => "setup",
+            Self::Xaes(Direction::Seal) => "xaes.seal",
+            Self::Xaes(Direction::Open) => "xaes.open",
+            Self::Record(Direction::Seal) => "scope.seal",
+            Self::Record(Direction::Open) => "scope.open",
+            Self::Random => "random",
+        }
+    }
+
+    pub fn key(self) -> Option<KeyUse> {
+        match self {
+            Self::Gcm(_, key) => Some(key),
+            Self::SetUp => Some(KeyUse::Fresh),
+            Self::Xaes(_) | Self::Record(_) => Some(KeyUse::Reused),
+            Self::Random => None,
+        }
+    }
+
+    /// libkms first, then its peers, the limits last.
+    pub fn contestants(self, kernels: Kernels, bytes: usize) -> Vec<Contestant> {
+        let path = kernels.name();
+        let libkms = Libkms(kernels);
+        match self {
+            Self::Gcm(direction, key) => {
+                let messages = Rc::new(RefCell::new(Messages::new(key, bytes, direction)));
+                let mut all = vec![libkms.gcm(direction, key, &messages)];
+                all.extend(peers::of_path(path).iter().map(|p| p.gcm(direction, key, &messages)));
+                if direction == Direction::Seal && key == KeyUse::Reused && bytes >= LIMITED {
+                    all.extend(limits(path, &messages));
+                }
+                all
+            }
+            Self::SetUp => {
+                let mut all = vec![libkms.set_up(bytes)];
+                all.extend(peers::of_path(path).iter().map(|p| p.set_up(bytes)));
+                all
+            }
+            Self::Xaes(direction) => vec![xaes(direction, bytes), warm(direction, bytes)],
+            Self::Record(direction) => vec![record(direction, bytes), warm(direction, bytes)],
+            Self::Random => peers::random(),
+        }
+    }
+}
+
+/// All works of a path, with the bytes of each call. `best`: this path is what libkms takes here.
+pub fn all(best: bool, quick: bool) -> Vec<(Work, usize)> {
+    use Direction::{Open, Seal};
+    const K: usize = 1024;
+    let table = [64, K, 16 * K, K * K, 64 * K * K];
+    let chart = [256, 4 * K, 64 * K, 256 * K, 4 * K * K, 16 * K * K];
+    let mut sizes: Vec<_> = table.into_iter().chain(chart.into_iter().filter(|_| !quick)).collect();
+    sizes.sort();
+    let mut works = Vec::new();
+    for key in [KeyUse::Reused, KeyUse::Fresh] {
+        for direction in [Seal, Open] {
+            let enough = |bytes: &usize| !quick || key == KeyUse::Reused || *bytes <= 16 * K;
+            works.extend(sizes.iter().filter(|b| enough(b)).map(|b| (Work::Gcm(direction, key), *b)));
+        }
+    }
+    works.extend([64, K, 16 * K].map(|bytes| (Work::SetUp, bytes)));
+    if best {
+        let both = [Seal, Open];
+        works.extend(both.iter().flat_map(|d| [64, K].map(|bytes| (Work::Xaes(*d), bytes))));
+        works.extend(both.map(|d| (Work::Record(d), K)));
+        works.push((Work::Random, 24));
+    }
+    works
+}
+
+/// The raw call that a whole record is compared to.
+fn warm(direction: Direction, bytes: usize) -> Contestant {
+    let messages = Rc::new(RefCell::new(Messages::new(KeyUse::Reused, bytes, direction)));
+    AwsLc.gcm(direction, KeyUse::Reused, &messages)
+}
+
+fn xaes(direction: Direction, bytes: usize) -> Contestant {
+    const KEY: [u8; 32] = [9; 32];
+    let (plain, mut sealed) = (vec![7; bytes], Vec::with_capacity(bytes + 64));
+    raw::seal_xaes(&KEY, &AAD, &plain, &mut sealed).unwrap();
+    let mut out = Vec::with_capacity(bytes + 64);
+    let burst: Burst = match direction {
+        Direction::Seal => Box::new(move |calls| {
+            for _ in 0..calls {
+                out.clear();
+                raw::seal_xaes(black_box(&KEY), &AAD, black_box(&plain), &mut out).unwrap();
+                black_box(&mut out);
+            }
+        }),
+        Direction::Open => Box::new(move |calls| {
+            for _ in 0..calls {
+                out.clear();
+                raw::open_xaes(black_box(&KEY), &AAD, black_box(&sealed), &mut out).unwrap();
+                black_box(&mut out);
+            }
+        }),
+    };
+    Contestant { name: "libkms", burst }
+}
+
+fn record(direction: Direction, bytes: usize) -> Contestant {
+    let (scope, plain) = (scope(), vec![7; bytes]);
+    let sealed = scope.seal(Aad::new(&AAD), &plain).wait().unwrap();
+    let burst: Burst = match direction {
+        Direction::Seal => Box::new(move |calls| {
+            for _ in 0..calls {
+                black_box(scope.seal(Aad::new(&AAD), black_box(&plain)).wait().unwrap());
+            }
+        }),
+        Direction::Open => Box::new(move |calls| {
+            for _ in 0..calls {
+                black_box(scope.open(Aad::new(&AAD), black_box(&sealed)).wait().unwrap());
+            }
+        }),
+    };
+    Contestant { name: "libkms", burst }
+}
+
+fn scope() -> Scope {
+    let kms = Kms::builder().kek(Keyring::parse(KEYRING.as_bytes(), "bench").unwrap()).build().unwrap();
+    let context = [("table", "users"), ("column", "email"), ("tenant", "7d3f")];
+    kms.scope(EncryptionContext::new(context).unwrap())
+}
+
+/// What the machine needs at least for the bytes: the rounds of AES at the width of a path, and
+/// reading and writing them in place.
+fn limits(path: &str, messages: &Shared) -> Vec<Contestant> {
+    let Some(width) = Width::of_path(path) else { return Vec::new() };
+    let bytes = messages.borrow().bytes();
+    let messages = messages.clone();
+    let aes: Burst = Box::new(move |calls| (0..calls).for_each(|_| machine::aes_rounds(width, bytes)));
+    let memory: Burst = Box::new(move |calls| {
+        let mut messages = messages.borrow_mut();
+        (0..calls).for_each(|_| machine::through_memory(width, messages.take().data));
+    });
+    LIMITS.into_iter().zip([aes, memory]).map(|(name, burst)| Contestant { name, burst }).collect()
+}
