@@ -1,6 +1,9 @@
 //! Each library behind one small trait.
 mod aws_lc;
+mod boring_ssl;
+mod graviola;
 mod libkms;
+mod open_ssl;
 mod random;
 mod ring;
 mod rust_crypto;
@@ -46,13 +49,14 @@ const VAES: &str = ":~0x60000000000";
 
 /// Against whom the kernels of this path are measured: who uses no wider instructions.
 pub fn of_path(path: &str) -> Vec<Box<dyn Library>> {
-    // They heed the variable.
-    let mut peers: Vec<Box<dyn Library>> = vec![Box::new(AwsLc)];
-    if path != "aesni" {
-        // It has kernels of 256 bits, and none of 512.
+    let mut peers: Vec<Box<dyn Library>> =
+        vec![Box::new(AwsLc), Box::new(boring_ssl::BoringSsl), Box::new(open_ssl::OpenSsl)];
+    // The others heed no variable: ring's widest kernels have 256 bits, the rest take all there is.
+    if path == "vaes256" || path == "vaes512" {
         peers.push(Box::new(ring::Ring));
     }
-    if path != "aesni" && path != "vaes256" {
+    if path == "vaes512" {
+        peers.push(Box::new(graviola::Graviola));
         peers.push(Box::new(rust_crypto::RustCrypto));
     }
     peers
@@ -75,4 +79,5 @@ pub fn versions() -> Vec<(&'static str, &'static str)> {
     CRATES.iter().filter_map(|name| Some((*name, field(of(name)?, "version =")?))).collect()
 }
 
-const CRATES: &[&str] = &["aws-lc-rs", "ring", "aes-gcm"];
+/// OpenSSL's and BoringSSL's sources are in these.
+const CRATES: &[&str] = &["aws-lc-rs", "btls-sys", "openssl-src", "ring", "graviola", "aes-gcm"];

@@ -9,6 +9,7 @@ pub fn random() -> Vec<Contestant> {
         fill("libkms", |out| *out = libkms::raw::random().unwrap()),
         fill("aws-lc-rs", |out| aws_lc_rs::rand::fill(out).unwrap()),
         fill("getrandom", |out| getrandom::fill(out).unwrap()),
+        fill("OpenSSL", |out| openssl::rand::rand_bytes(out).unwrap()),
         fill("rand", |out| rand::Rng::fill_bytes(&mut rand::rng(), out)),
         fill("ring", move |out| ring::rand::SecureRandom::fill(&system, out).unwrap()),
     ]
