@@ -210,6 +210,8 @@ mod tests {
         for good in [ARN, alias, "alias/orders", "1234abcd"] {
             assert_eq!(Name::parse(good).unwrap().as_str(), good);
         }
+        let long = format!("alias/{}", "a".repeat(250));
+        assert!(Name::parse(&long).is_ok() && Name::parse(&format!("{long}a")).is_err());
         for bad in ["", "alias/", "alias", "key/1", "a b", "alias/a b", "arn:aws:kms:x", "a#b", "alias/é"] {
             assert!(Name::parse(bad).is_err() == (bad != "alias"), "{bad}");
         }

@@ -20,6 +20,8 @@ use std::{
 
 /// Less than a call has unless set: it is then told what did not come.
 const PATIENCE: Duration = Duration::from_millis(2500);
+/// Somebody may have to type a code. What takes longer hangs, and is begun anew.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// What the AWS tools are configured with, read anew.
 pub(super) type Source = dyn Fn() -> BoxFuture<'static, Option<SharedCredentialsProvider>> + Send + Sync;
@@ -32,6 +34,7 @@ pub(super) struct Fetched(Arc<Inner>);
 
 struct Inner {
     source: Box<Source>,
+    longest: Duration,
     state: Mutex<State>,
 }
 
@@ -45,7 +48,11 @@ struct State {
 
 impl Fetched {
     pub(super) fn new(source: Box<Source>) -> Self {
-        Self(Arc::new(Inner { source, state: Mutex::default() }))
+        Self::within(LONGEST, source)
+    }
+
+    fn within(longest: Duration, source: Box<Source>) -> Self {
+        Self(Arc::new(Inner { source, longest, state: Mutex::default() }))
     }
 
     async fn get(&self) -> provider::Result {
@@ -82,10 +89,14 @@ impl Inner {
             Some(provider) => Some(provider),
             None => (self.source)().await,
         };
-        let fetched = match &provider {
-            Some(provider) => provider.provide_credentials().await,
-            None => Err(CredentialsError::not_loaded_no_source()),
+        let fetching = async {
+            match &provider {
+                Some(provider) => provider.provide_credentials().await,
+                None => Err(CredentialsError::not_loaded_no_source()),
+            }
         };
+        let fetched = tokio::time::timeout(self.longest, fetching).await;
+        let fetched = fetched.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(self.longest)));
         // The SDK does not look again at files that it has read.
         let is_to_read = matches!(
             fetched,
@@ -147,6 +158,81 @@ fn same(error: &CredentialsError) -> CredentialsError {
     match error {
         CredentialsError::CredentialsNotLoaded(_) => CredentialsError::not_loaded_no_source(),
         CredentialsError::InvalidConfiguration(_) => CredentialsError::invalid_configuration("the profile"),
+        CredentialsError::ProviderTimedOut(_) => CredentialsError::provider_timed_out(LONGEST),
         _ => CredentialsError::provider_error("what provides them"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{kek::on_tokio::on_io, rt::wait};
+    use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+    /// Does each time what stands next.
+    #[derive(Clone, Debug)]
+    struct Script(&'static [&'static str], Arc<AtomicU64>);
+
+    impl ProvideCredentials for Script {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            future::ProvideCredentials::new(async {
+                let what = self.0[self.1.fetch_add(1, SeqCst) as usize];
+                let until = |seconds| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+                match what {
+                    "hangs" => std::future::pending().await,
+                    "panics" => panic!("on purpose"),
+                    "fails" => return Err(CredentialsError::provider_error("no")),
+                    "slow" | "slow and expired" => tokio::time::sleep(Duration::from_millis(50)).await,
+                    _ => {}
+                }
+                let expiry = if what.contains("expired") { until(1) } else { until(1 << 40) };
+                Ok(Credentials::new(what, "x", None, expiry, "test"))
+            })
+        }
+    }
+
+    fn fetched(script: &'static [&'static str], longest: u64) -> Fetched {
+        let script = SharedCredentialsProvider::new(Script(script, Arc::default()));
+        let source = move || -> BoxFuture<'static, _> { Box::pin(std::future::ready(Some(script.clone()))) };
+        Fetched::within(Duration::from_millis(longest), Box::new(source))
+    }
+
+    /// Whose they are, or what is wrong; given up after so many milliseconds.
+    fn get(fetched: &Fetched, most: u64) -> String {
+        let fetched = fetched.clone();
+        let get = async move {
+            let got = tokio::time::timeout(Duration::from_millis(most), fetched.get()).await;
+            Ok(got.map_or("given up".into(), |got| match got {
+                Ok(credentials) => credentials.access_key_id().to_owned(),
+                Err(e) => format!("{e:?}").split('(').next().unwrap_or_default().to_owned(),
+            }))
+        };
+        wait(on_io(get)).unwrap()
+    }
+
+    #[test]
+    fn what_hangs_or_panics_is_begun_anew() {
+        let fetched = fetched(&["hangs", "panics", "fails", "right"], 100);
+        assert_eq!(get(&fetched, 10), "given up");
+        assert_eq!(get(&fetched, 20_000), "ProviderTimedOut");
+        assert_eq!(get(&fetched, 20_000), "ProviderError");
+        assert_eq!(get(&fetched, 20_000), "ProviderError");
+        assert_eq!(get(&fetched, 20_000), "right");
+    }
+
+    #[test]
+    fn what_nobody_waited_for_is_the_next_ones_unless_it_has_expired() {
+        for (script, next) in [(&["slow", "right"], "slow"), (&["slow and expired", "right"], "right")] {
+            let fetched = fetched(script, 60_000);
+            assert_eq!(get(&fetched, 1), "given up");
+            while lock(&fetched.0.state).left.is_none() {
+                std::thread::yield_now();
+            }
+            assert_eq!(get(&fetched, 20_000), next);
+            assert!(lock(&fetched.0.state).left.is_none());
+        }
     }
 }
