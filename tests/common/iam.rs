@@ -163,7 +163,8 @@ pub fn hold(requests: Vec<Request>) {
     // Credentials are fetched elsewhere.
     let is_of_kms = |r: &Request| r.header("x-amz-target").is_some_and(|t| t.starts_with("TrentService."));
     let asked = requests.iter().filter(|r| is_of_kms(r) && !is_a_tests(r));
-    let asked: BTreeSet<_> = asked.map(|r| (name(r), Call::of(r, &[]))).collect();
+    let asked = asked.map(|r| (name(r), Call::of(r, &[]))).filter(|(_, call)| can_be_said(&call.context));
+    let asked: BTreeSet<_> = asked.collect();
     let contexts: BTreeSet<_> = asked.iter().map(|(_, call)| call.context.clone()).collect();
     for (name, call) in &asked {
         for context in &contexts {
@@ -175,6 +176,15 @@ pub fn hold(requests: Vec<Request>) {
     }
 }
 
+/// Whether a policy can have this context: long and strange ones are sent all the same.
+fn can_be_said(context: &BTreeMap<String, String>) -> bool {
+    let keys: BTreeSet<_> = context.keys().map(|key| key.to_lowercase()).collect();
+    let len: usize = context.iter().map(|(key, value)| 2 * key.len() + value.len()).sum();
+    len < 2000
+        && keys.len() == context.len()
+        && context.keys().all(|key| key.chars().all(|c| (' '..='~').contains(&c)))
+}
+
 fn name(request: &Request) -> String {
     format!("aws-kms:{}?region={}", request.body()["KeyId"].as_str().unwrap_or_default(), request.region)
 }
@@ -182,7 +192,8 @@ fn name(request: &Request) -> String {
 /// For one context. Of what no policy can say, any value.
 fn policy(context: &BTreeMap<String, String>) -> AwsPolicy {
     let policy = AwsPolicy::new(&EncryptionContext::new(context.clone()).unwrap());
-    let unsaid = context.iter().filter(|(_, value)| value.chars().any(|c| c > 'ÿ'));
+    let is_plain = |c| matches!(c, ' '..='~' | '\u{a1}'..='ÿ');
+    let unsaid = context.iter().filter(|(_, value)| !value.chars().all(is_plain));
     unsaid.fold(policy, |policy, (key, _)| policy.any_value(key))
 }
 
