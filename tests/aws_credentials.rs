@@ -55,8 +55,9 @@ fn in_seconds(seconds: u64) -> String {
     DateTime::from_secs((now + seconds) as i64).fmt(DateTimeFormat::DateTime).unwrap()
 }
 
-/// So short that whoever has them fetches others for the next call.
-const BRIEF: u64 = 2;
+/// So short that whoever has them fetches others for the next call: the SDK does so 5 to 10 s
+/// before the end.
+const BRIEF: u64 = 4;
 
 /// As programs, containers and machines tell them.
 fn credentials(access: &str, seconds: u64) -> String {
@@ -331,15 +332,14 @@ fn what_fetches_credentials_outlives_the_call_that_needed_them() {
     world.write("new", &credentials("ASIASLOW", 3600));
     std::fs::rename(world.folder.join("new"), world.folder.join("credentials")).unwrap();
     while asker.ask().ends_with("dropped") {}
-    assert_eq!(world.asked(&mut asker).0, "ASIASLOW");
+    assert_eq!(access(&world.first("DescribeKey")), "ASIASLOW");
     assert_eq!(std::fs::read_to_string(world.folder.join("runs")).unwrap(), "run\n");
 }
 
-/// Said as what it is before libkms's own time is over, which would not tell.
 #[test]
-fn credentials_that_do_not_come_are_told_in_time() {
-    let world = World::new("no-login", "[default]\ncredential_process = sleep 6\n");
-    let refused = world.asker(&[("ASKED_FOR_MS", "3000")], "KEY").ask();
+fn credentials_that_do_not_come_are_told() {
+    let world = World::new("no-login", "[default]\ncredential_process = sleep 20\n");
+    let refused = world.asker(&[], "KEY").ask();
     assert!(refused.contains("credentials could not be fetched in time"), "{refused}");
 }
 

@@ -166,7 +166,10 @@ fn same(error: &CredentialsError) -> CredentialsError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{kek::on_tokio::on_io, rt::wait};
+    use crate::{
+        kek::{OutagePolicy, on_tokio::on_io},
+        rt::wait,
+    };
     use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
     /// Does each time what stands next.
@@ -211,6 +214,11 @@ mod tests {
             }))
         };
         wait(on_io(get)).unwrap()
+    }
+
+    #[test]
+    fn it_is_told_before_the_call_is_over_which_would_not_tell() {
+        assert!(PATIENCE < OutagePolicy::default().call_timeout);
     }
 
     #[test]
