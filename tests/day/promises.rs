@@ -20,6 +20,9 @@ pub const LATENCY: Duration = MS.saturating_mul(500);
 pub const RECOVERED: Duration = S.saturating_mul(30 + 3).saturating_add(LATENCY);
 /// Another current key of a KMS that is well is noticed.
 pub const NOTICED: Duration = S.saturating_mul(30 + 3).saturating_add(LATENCY);
+/// One of several KEKs is waited for alone for a second at most; then comes the turn of the
+/// next, and that is well.
+pub const HEDGED: Duration = S.saturating_mul(2).saturating_add(LATENCY);
 
 /// A stampede, and what it leaves behind it.
 pub const STAMPEDE: Duration = S.saturating_mul(10 + 10);

@@ -33,22 +33,19 @@ impl Seen {
     /// `Err`: the promise that this call breaks.
     pub fn arrives(&mut self, call: Call, now: Duration, calls_per_second: u32) -> Result<(), String> {
         self.calls += 1;
-        let rate = f64::from(calls_per_second);
-        let (at, left) = self.left.unwrap_or((now, rate));
-        let left = (left + (now - at).as_secs_f64() * rate).min(rate) - 1.0;
+        let left = self.left(now, calls_per_second) - 1.0;
         self.left = Some((now, left));
+        let is_question = call == Call::DescribeKey;
+        self.asking += u32::from(is_question);
+        let asked = if is_question { self.asked.replace(now) } else { None };
         if left < -0.01 {
             return Err(format!("more than {calls_per_second} calls a second, and a second's worth at once"));
         }
         if self.quiet.is_some_and(|(from, until)| from < now && now < until) {
             return Err(format!("{call:?} before the time that the KMS had named"));
         }
-        if call == Call::DescribeKey {
-            self.asking += 1;
-            let before = self.asked.replace(now);
-            if before.is_some_and(|before| now < before + ASKED_EVERY) {
-                return Err("which key is current was asked more than twice a minute".into());
-            }
+        if asked.is_some_and(|before| now < before + ASKED_EVERY) {
+            return Err("which key is current was asked more than twice a minute".into());
         }
         Ok(())
     }
@@ -94,8 +91,12 @@ impl Seen {
 
     /// Whether calls wait for the quota.
     pub fn is_busy(&self, now: Duration, calls_per_second: u32) -> bool {
-        let left_now =
-            |(at, left): (Duration, f64)| left + (now - at).as_secs_f64() * f64::from(calls_per_second);
-        self.left.is_some_and(|left| left_now(left) < 2.0)
+        self.left(now, calls_per_second) < 2.0
+    }
+
+    fn left(&self, now: Duration, calls_per_second: u32) -> f64 {
+        let rate = f64::from(calls_per_second);
+        let left = |(at, left): (Duration, f64)| (left + (now - at).as_secs_f64() * rate).min(rate);
+        self.left.map_or(rate, left)
     }
 }

@@ -56,6 +56,11 @@ impl Judge {
             }
         }
         self.remember(op, about, now);
+        let is_well = |named: &Named| !self.is_bad_for_opens(op, named, now);
+        let waited = now - op.began > HEDGED && !process.is_overrun(op.began, now);
+        if waited && about.allowed.len() > 1 && about.allowed.iter().any(is_well) {
+            self.breach(op, now, format_args!("waited {:?}, and a KEK is well", now - op.began));
+        }
     }
 
     /// Whoever waited for a Decrypt has the DEK remembered; from when on is known to the second.
