@@ -19,10 +19,10 @@ const COLOURS: [[&str; 2]; 8] = [
     ["#d1690a", "#ff9d4d"],
     ["#178a4c", "#4fd18b"],
     ["#b5279a", "#f07fd8"],
-    ["#8a6d00", "#e0c341"],
+    ["#3d3d3d", "#f0f0f0"],
     ["#c4262e", "#ff7b7b"],
     ["#0a8a94", "#45d0d9"],
-    ["#6b5bd2", "#ad9dff"],
+    ["#8a6d00", "#e0c341"],
 ];
 
 /// Throughput of one library, or a limit: bytes, and GB/s.

@@ -1,7 +1,7 @@
 //! Lines of JSON, one for each work, and tables of them.
 use crate::{
     sample::Timing,
-    works::{LIMITS, Work},
+    works::{LIMITS, SIZES, Work},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -89,17 +89,14 @@ impl Line {
 
 /// The ratios as tables in Markdown: of time to aws-lc-rs, in brackets to the best peer.
 pub fn tables(lines: &[Line]) -> String {
-    let mut sizes: Vec<_> = lines.iter().filter(|l| is_gcm(l)).map(|l| l.bytes).collect();
-    sizes.sort();
-    sizes.dedup();
     let mut text = String::from("| |");
-    sizes.iter().for_each(|bytes| text += &format!(" {} |", size(*bytes)));
-    text += &format!("\n|---|{}\n", "---|".repeat(sizes.len()));
+    SIZES.iter().for_each(|bytes| text += &format!(" {} |", size(*bytes)));
+    text += &format!("\n|---|{}\n", "---|".repeat(SIZES.len()));
     let mut rows: Vec<_> = lines.iter().filter(|l| is_gcm(l)).map(row).collect();
     rows.dedup();
     for row in rows {
         text += &format!("| {}, key {}: {} |", row.0, row.1, row.2);
-        for bytes in &sizes {
+        for bytes in &SIZES {
             let line = lines.iter().find(|l| is_gcm(l) && self::row(l) == row && l.bytes == *bytes);
             text += &format!(" {} |", line.map_or(String::new(), cell));
         }

@@ -13,6 +13,10 @@ use libkms::{
 };
 use std::{cell::RefCell, hint::black_box, rc::Rc};
 
+const K: usize = 1024;
+/// Of the tables; the chart has more.
+pub const SIZES: [usize; 5] = [64, K, 16 * K, K * K, 64 * K * K];
+
 /// A limit of the machine, among the contestants.
 pub const LIMITS: [&str; 2] = ["aes", "memory"];
 /// Bytes from which on the limits are measured: below, it is the call that takes time.
@@ -87,10 +91,8 @@ impl Work {
 /// All works of a path, with the bytes of each call. `best`: this path is what libkms takes here.
 pub fn all(best: bool, quick: bool) -> Vec<(Work, usize)> {
     use Direction::{Open, Seal};
-    const K: usize = 1024;
-    let table = [64, K, 16 * K, K * K, 64 * K * K];
     let chart = [256, 4 * K, 64 * K, 256 * K, 4 * K * K, 16 * K * K];
-    let mut sizes: Vec<_> = table.into_iter().chain(chart.into_iter().filter(|_| !quick)).collect();
+    let mut sizes: Vec<_> = SIZES.into_iter().chain(chart.into_iter().filter(|_| !quick)).collect();
     sizes.sort();
     let mut works = Vec::new();
     for key in [KeyUse::Reused, KeyUse::Fresh] {

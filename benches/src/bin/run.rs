@@ -137,7 +137,7 @@ fn measure(path: &str, options: &Options) {
     Libkms(kernels).check();
     peers::of_path(path).iter().for_each(|peer| peer.check());
     let best = all.last().is_some_and(|k| k.name() == path);
-    let time = Duration::from_millis(if options.quick { 600 } else { 3000 });
+    let time = Duration::from_millis(if options.quick { 600 } else { 1500 });
     let (cpu, mut sampler) = (machine::name(), Sampler::default());
     for (work, bytes) in works::all(best, options.quick) {
         if options.wants(&options.works, work.name()) {
