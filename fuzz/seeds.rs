@@ -13,6 +13,7 @@ fn main() {
     contexts();
     keyrings();
     streams();
+    messages();
 }
 
 fn write(target: &str, name: &str, bytes: impl AsRef<[u8]>) {
@@ -126,4 +127,14 @@ fn streams() {
     write("stream", "one-shot", envelope(scope(&kms).seal(AAD, PLAINTEXT).wait().unwrap()));
     write("stream", "one-copy", envelope(sealed(&kms, &with_copies(Copies::One))));
     write("stream", "two-copies", envelope(sealed(&kms, &with_copies(Copies::Two).store_context())));
+}
+
+/// Key, flags, how often what ends them is repeated, length of the AAD, what is altered; then
+/// nonce, AAD and text.
+fn messages() {
+    for (len, times, aad) in [(0, 0, 0), (1, 1, 1), (16, 1, 16), (100, 1, 13), (64, 8, 200), (250, 80, 20)] {
+        let head = [7, len as u8, times, aad, len as u8, 1, aad];
+        let rest = (0..12 + usize::from(aad) + len).map(|i| i as u8);
+        write("gcm", &format!("{len}-{times}"), head.into_iter().chain(rest).collect::<Vec<_>>());
+    }
 }
