@@ -13,16 +13,16 @@ const BOTTOM: f64 = TOP + HEIGHT;
 const COLUMN: f64 = 120.0;
 const ROW: f64 = 20.0;
 const LEGEND: f64 = BOTTOM + 48.0;
-/// On light ground, on dark ground: libkms, then its peers.
-const COLOURS: [[&str; 2]; 8] = [
-    ["#0b5fd0", "#6cb0ff"],
-    ["#d1690a", "#ff9d4d"],
-    ["#178a4c", "#4fd18b"],
-    ["#b5279a", "#f07fd8"],
-    ["#3d3d3d", "#f0f0f0"],
-    ["#c4262e", "#ff7b7b"],
-    ["#0a8a94", "#45d0d9"],
-    ["#8a6d00", "#e0c341"],
+/// On light ground and on dark ground; one that is not named has the last of them.
+const COLOURS: [(&str, [&str; 2]); 8] = [
+    ("libkms", ["#0b5fd0", "#6cb0ff"]),
+    ("BoringSSL", ["#d1690a", "#ff9d4d"]),
+    ("OpenSSL", ["#178a4c", "#4fd18b"]),
+    ("RustCrypto", ["#b5279a", "#f07fd8"]),
+    ("aws-lc-rs", ["#3d3d3d", "#f0f0f0"]),
+    ("graviola", ["#c4262e", "#ff7b7b"]),
+    ("ring", ["#0a8a94", "#45d0d9"]),
+    ("", ["#8a6d00", "#e0c341"]),
 ];
 
 /// Throughput of one library, or a limit: bytes, and GB/s.
@@ -54,19 +54,25 @@ fn chart(lines: &[&Line]) -> String {
             line(&mut svg, &scale, left, &format!("limit {name}"), &limit(lines, name));
         }
         // libkms last, above the others.
-        for (i, name) in libraries.iter().enumerate().rev() {
+        for name in libraries.iter().rev() {
             let points: Points =
                 of_key.iter().filter_map(|l| Some((l.bytes, throughput(l, name)?))).collect();
-            line(&mut svg, &scale, left, &format!("c{i}"), &points);
+            line(&mut svg, &scale, left, class(name), &points);
         }
     }
     for (i, name) in libraries.iter().enumerate() {
-        entry(&mut svg, (LEFT[0] + COLUMN * i as f64, LEGEND), &format!("c{i}"), name);
+        entry(&mut svg, (LEFT[0] + COLUMN * i as f64, LEGEND), class(name), name);
     }
     for (i, (name, text)) in limits.into_iter().enumerate() {
         entry(&mut svg, (LEFT[0] + 2.0 * COLUMN * i as f64, LEGEND + ROW), &format!("limit {name}"), text);
     }
     svg + "</svg>\n"
+}
+
+/// In the style sheet.
+fn class(library: &str) -> &'static str {
+    let named = COLOURS.iter().map(|c| c.0).find(|name| *name == library && !name.is_empty());
+    named.unwrap_or("other")
 }
 
 /// GB/s, where the axes have them.
@@ -119,7 +125,7 @@ fn head(line: &Line) -> String {
     let (width, height) = (LEFT[1] + WIDTH + 24.0, LEGEND + ROW + 16.0);
     let rules = |mode: usize, ink: &str, ground: &str, grid: &str| {
         let colours =
-            COLOURS.iter().enumerate().map(|(i, c)| format!(".c{i}{{stroke:{0};fill:{0}}}", c[mode]));
+            COLOURS.iter().map(|(name, c)| format!(".{}{{stroke:{1};fill:{1}}}", class(name), c[mode]));
         let rest =
             format!("text{{fill:{ink}}}.ground{{fill:{ground}}}.grid{{stroke:{grid}}}.limit{{stroke:{ink}}}");
         colours.collect::<String>() + &rest
@@ -130,7 +136,7 @@ fn head(line: &Line) -> String {
         r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">
 <title>AES-256-GCM on {cpu}, path {path}: throughput over size</title>
 <style>text{{font:12px system-ui,sans-serif}}.big{{font-size:14px;font-weight:600}}.end{{text-anchor:end}}.middle{{text-anchor:middle}}
-polyline{{fill:none!important;stroke-width:1.5;stroke-linejoin:round}}.c0{{stroke-width:3!important}}circle{{stroke:none!important}}
+polyline{{fill:none!important;stroke-width:1.5;stroke-linejoin:round}}.libkms{{stroke-width:3!important}}circle{{stroke:none!important}}
 .grid{{stroke-width:1}}.limit{{stroke-dasharray:6 4;fill:none}}.memory{{stroke-dasharray:2 3}}
 {light}
 @media(prefers-color-scheme:dark){{{dark}}}</style>

@@ -13,19 +13,21 @@ use libkms_benches::{
 use std::{
     env, fs,
     io::{BufRead, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
     time::Duration,
 };
 
 const USAGE: &str = "\
-usage: benches/run [--quick] [--json FILE] [--charts FOLDER] [--path NAME]... [--work NAME]...
+usage: benches/run [--quick] [--json FILE] [--charts FOLDER] [--from FILE]
+                   [--path NAME]... [--work NAME]...
 
 Measures libkms beside its peers and prints the ratios of time.
 
   --quick          a minute: fewer sizes, less time for each work
   --json FILE      a line for each work: medians, in nanoseconds for a call
   --charts FOLDER  draws throughput over size, one SVG for each path
+  --from FILE      measures nothing: prints and draws what --json wrote
   --path NAME      only these kernels: aesni, vaes256, vaes512
   --work NAME      only these works: seal, open, setup, xaes.seal, xaes.open, scope.seal,
                    scope.open, random";
@@ -35,6 +37,7 @@ struct Options {
     quick: bool,
     json: Option<PathBuf>,
     charts: Option<PathBuf>,
+    from: Option<PathBuf>,
     paths: Vec<String>,
     works: Vec<String>,
     /// Measure this path here, and print JSON.
@@ -74,6 +77,7 @@ impl Options {
             match arg.as_str() {
                 "--json" => options.json = Some(value.into()),
                 "--charts" => options.charts = Some(value.into()),
+                "--from" => options.from = Some(value.into()),
                 "--path" => options.paths.push(value),
                 "--work" => options.works.push(value),
                 "--child" => options.child = Some(value),
@@ -89,6 +93,27 @@ impl Options {
 }
 
 fn run(options: &Options) -> Result<(), String> {
+    let lines = match &options.from {
+        Some(file) => read(file).map_err(|e| format!("{}: {e}", file.display()))?,
+        None => measure_all(options)?,
+    };
+    println!("\nTime of libkms to that of aws-lc-rs (of the best peer):\n\n{}", report::tables(&lines));
+    if let Some(file) = &options.json {
+        let text: String = lines.iter().map(|line| serde_json::to_string(line).unwrap() + "\n").collect();
+        fs::write(file, text).map_err(|e| format!("{}: {e}", file.display()))?;
+    }
+    if let Some(folder) = &options.charts {
+        chart::draw(&lines, folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    }
+    Ok(())
+}
+
+fn read(file: &Path) -> std::io::Result<Vec<Line>> {
+    let lines = fs::read_to_string(file)?;
+    Ok(lines.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
+}
+
+fn measure_all(options: &Options) -> Result<Vec<Line>, String> {
     let versions: Vec<_> =
         peers::versions().iter().map(|(name, version)| format!("{name} {version}")).collect();
     println!("{}; {}", machine::name(), versions.join(", "));
@@ -103,15 +128,7 @@ fn run(options: &Options) -> Result<(), String> {
         }
         lines.extend(child(path)?);
     }
-    println!("\nTime of libkms to that of aws-lc-rs (of the best peer):\n\n{}", report::tables(&lines));
-    if let Some(file) = &options.json {
-        let text: String = lines.iter().map(|line| serde_json::to_string(line).unwrap() + "\n").collect();
-        fs::write(file, text).map_err(|e| format!("{}: {e}", file.display()))?;
-    }
-    if let Some(folder) = &options.charts {
-        chart::draw(&lines, folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-    }
-    Ok(())
+    Ok(lines)
 }
 
 /// What a process of its own measures, told as it comes.
@@ -137,7 +154,7 @@ fn measure(path: &str, options: &Options) {
     Libkms(kernels).check();
     peers::of_path(path).iter().for_each(|peer| peer.check());
     let best = all.last().is_some_and(|k| k.name() == path);
-    let time = Duration::from_millis(if options.quick { 600 } else { 1500 });
+    let time = Duration::from_millis(if options.quick { 450 } else { 1500 });
     let (cpu, mut sampler) = (machine::name(), Sampler::default());
     for (work, bytes) in works::all(best, options.quick) {
         if options.wants(&options.works, work.name()) {
