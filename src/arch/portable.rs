@@ -1,5 +1,8 @@
 //! Kernels of the RustCrypto crates.
-use crate::{Error, Result, secret::Locked};
+use crate::{
+    Error, Result,
+    secret::{Locked, told},
+};
 use aes::cipher::BlockCipherEncrypt;
 use aes_gcm::{
     KeyInit,
@@ -25,12 +28,11 @@ impl Aes256Gcm {
 
     /// Decrypts in place; on failure `data` is all zeros.
     pub(super) fn open(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8], tag: &[u8; 16]) -> Result<()> {
-        self.0.decrypt_inout_detached(nonce.into(), aad, InOutBuf::from(&mut *data), tag.into()).map_err(
-            |_| {
-                data.zeroize();
-                Error::authentication()
-            },
-        )
+        let inout = InOutBuf::from(&mut *data);
+        told(self.0.decrypt_inout_detached(nonce.into(), aad, inout, tag.into())).map_err(|_| {
+            data.zeroize();
+            Error::authentication()
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use super::random;
 use crate::{
     Error, Result,
     arch::{Aes, Block, on_cipher},
-    secret::without_residue,
+    secret::{told, without_residue},
 };
 use aes::cipher::{BlockModeDecrypt, BlockModeEncrypt, InnerIvInit};
 use subtle::{Choice, ConstantTimeEq, ConstantTimeGreater};
@@ -53,8 +53,8 @@ impl AesCbc {
         let (blocks, _) = Block::slice_as_chunks_mut(&mut out);
         on_cipher!(&self.0, c => cbc::Decryptor::inner_iv_init(c, iv.into()).decrypt_blocks(blocks));
         let (right, pad) = padding(out.last_chunk().expect("one block at least"));
-        if bool::from(right) {
-            out.truncate(out.len() - usize::from(pad));
+        if bool::from(told(right)) {
+            out.truncate(out.len() - usize::from(told(pad)));
             Ok(out)
         } else {
             out.zeroize();

@@ -5,7 +5,7 @@ use super::{expand_sha512, random};
 use crate::{
     Error, Result,
     arch::{Aes256Gcm, without_kernel_residue},
-    secret::{Locked, without_residue},
+    secret::{Locked, told, without_residue},
 };
 
 /// Bytes of plaintext in every chunk but the last.
@@ -41,7 +41,7 @@ impl Cobblestone {
         use subtle::ConstantTimeEq;
         let salt = head.first_chunk().expect("HEAD is longer than SALT");
         let (key, expected) = Self::derive(input_key, salt, context)?;
-        if bool::from(expected.ct_eq(head)) { Ok(key) } else { Err(Error::authentication()) }
+        if bool::from(told(expected.ct_eq(head))) { Ok(key) } else { Err(Error::authentication()) }
     }
 
     fn derive(input_key: &[u8; 32], salt: &[u8; SALT], context: &[u8]) -> Result<(Self, [u8; HEAD])> {

@@ -2,7 +2,7 @@
 use crate::{
     Dek, Error, Result,
     arch::{Aes, on_cipher},
-    secret::without_residue,
+    secret::{told, without_residue},
 };
 use aes::cipher::common::InnerInit;
 use aes_kw::AesKwp;
@@ -44,7 +44,7 @@ impl Kwp {
             return Err(Error::authentication());
         }
         without_residue(|| {
-            on_cipher!(&self.0, c => AesKwp::inner_init(c).unwrap_key(wrapped, out).map(<[u8]>::len))
+            on_cipher!(&self.0, c => told(AesKwp::inner_init(c).unwrap_key(wrapped, out).map(<[u8]>::len)))
                 .map_err(|_| Error::authentication())
         })
     }
@@ -79,7 +79,7 @@ impl Kw {
         }
         let mut out = Zeroizing::new(vec![0; wrapped.len() - 8]);
         without_residue(|| {
-            on_cipher!(&self.0, c => aes_kw::AesKw::inner_init(c).unwrap_key(wrapped, &mut out).map(|_| ()))
+            on_cipher!(&self.0, c => told(aes_kw::AesKw::inner_init(c).unwrap_key(wrapped, &mut out).map(|_| ())))
                 .map_err(|_| Error::authentication())
         })?;
         Ok(out)

@@ -4,9 +4,11 @@
 mod argon2;
 mod cbc;
 mod chunked;
+#[cfg(all(test, target_arch = "x86_64"))]
+mod constant_time;
 mod hkdf;
 mod hmac;
-#[cfg(feature = "local")]
+#[cfg(any(test, feature = "local"))]
 mod keywrap;
 mod random;
 mod xaes;

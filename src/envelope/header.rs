@@ -6,7 +6,7 @@ use super::{
     reference,
     stream::plaintext_len,
 };
-use crate::{Error, Result};
+use crate::{Error, Result, secret::told};
 use std::ops::RangeInclusive;
 
 pub(super) const MAGIC: &[u8; 4] = b"KMSE";
@@ -211,7 +211,7 @@ impl HeaderCopy {
             .ok_or_else(|| Error::limit("a header has at most 65520 bytes"))?;
         bytes.resize(len, 0);
         bytes[8..FIXED].copy_from_slice(&(len as u16).to_be_bytes());
-        bytes.extend_from_slice(&keys.mac(&bytes)?);
+        bytes.extend_from_slice(&told(keys.mac(&bytes)?));
         self.bytes = bytes;
         Ok(())
     }

@@ -3,7 +3,7 @@ use super::{EncryptionContext, Suite};
 use crate::{
     Dek, Error, Result,
     crypto::{expand_sha512, hmac_sha512},
-    secret::Locked,
+    secret::{Locked, told},
 };
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
@@ -46,7 +46,7 @@ impl DerivedKeys {
         Ok(Self {
             mac: Locked::copy_of(part(0))?,
             payload: PayloadKey(Arc::new(Locked::copy_of(part(1))?)),
-            commitment: *part(2),
+            commitment: told(*part(2)),
         })
     }
 
@@ -59,7 +59,7 @@ impl DerivedKeys {
         &self.payload
     }
 
-    /// The mac of a header, which it does not include.
+    /// The mac of a header, which it does not include. A secret until it is written there.
     pub(crate) fn mac(&self, header: &[u8]) -> Result<[u8; MAC]> {
         let full = hmac_sha512(self.mac.get()?, &[header]);
         Ok(*full.first_chunk().expect("64 bytes"))
@@ -68,6 +68,6 @@ impl DerivedKeys {
     /// Authentication unless commitment and mac are those of these keys.
     pub(crate) fn verify(&self, header: &[u8], commitment: &[u8; 32], mac: &[u8; MAC]) -> Result<()> {
         let right = self.commitment.ct_eq(commitment) & self.mac(header)?.ct_eq(mac);
-        if bool::from(right) { Ok(()) } else { Err(Error::authentication()) }
+        if bool::from(told(right)) { Ok(()) } else { Err(Error::authentication()) }
     }
 }

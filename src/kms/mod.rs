@@ -2,6 +2,8 @@
 mod builder;
 #[cfg(feature = "config")]
 mod config;
+#[cfg(all(test, target_arch = "x86_64", not(shuttle)))]
+mod constant_time;
 #[cfg(all(test, unix, feature = "local"))]
 mod faults;
 mod files;

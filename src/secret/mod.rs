@@ -4,11 +4,14 @@
 //! in one pooled slab of pages. Where the system refuses to lock more memory
 //! (RLIMIT_MEMLOCK, 8 MiB by default on Linux) libkms goes on with unlocked pages that
 //! have every other protection, and [`residency()`] says so.
+#[cfg(all(test, target_arch = "x86_64"))]
+pub(crate) mod constant_time;
 mod dek;
 mod fork;
 mod locked;
 mod residue;
 mod slab;
+mod told;
 
 pub use dek::Dek;
 pub use residue::forbid_core_dumps;
@@ -19,3 +22,4 @@ pub(crate) use locked::Locked;
 #[cfg(test)]
 pub(crate) use residue::STACK;
 pub(crate) use residue::{without_residue, without_residue_below};
+pub(crate) use told::told;

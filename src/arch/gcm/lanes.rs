@@ -33,6 +33,7 @@ pub(super) trait Lanes: Copy + Send + Sync + 'static {
     fn put(self, v: Self::V, at: usize, block: Block) -> Self::V;
 
     fn xor(self, a: Self::V, b: Self::V) -> Self::V;
+    #[inline(always)]
     fn xor3(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         self.xor(self.xor(a, b), c)
     }
@@ -56,6 +57,7 @@ pub(super) trait Lanes: Copy + Send + Sync + 'static {
     fn mul_lows(self, a: Self::V, b: Self::V) -> Self::V;
     fn mul_highs(self, a: Self::V, b: Self::V) -> Self::V;
     fn mul_high_low(self, a: Self::V, b: Self::V) -> Self::V;
+    #[inline(always)]
     fn mul_low_high(self, a: Self::V, b: Self::V) -> Self::V {
         self.mul_high_low(b, a)
     }

@@ -9,11 +9,15 @@
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
 mod bulk;
+#[cfg(all(test, target_arch = "x86_64"))]
+mod constant_time;
 mod data;
 mod engine;
 mod hash;
 mod key;
 mod lanes;
+#[cfg(all(test, target_arch = "x86_64"))]
+mod leaking;
 mod message;
 mod partial;
 #[cfg(test)]
@@ -29,7 +33,7 @@ pub(crate) use xaes::{XaesKey, XaesSchedule};
 use super::portable;
 use crate::{
     Error, Result,
-    secret::{without_residue, without_residue_below},
+    secret::{told, without_residue, without_residue_below},
 };
 use data::Data;
 use key::Key;
@@ -107,7 +111,9 @@ impl Aes256Gcm {
         let is_right = match &self.by {
             Gcm::Portable(key) => return key.open(nonce, aad, data, tag),
             Gcm::Kernel(..) if check(data.len(), self.most).is_err() => false,
-            Gcm::Kernel(engine, key) => engine.open(key, nonce, aad, Data::in_place(data)).ct_eq(tag).into(),
+            Gcm::Kernel(engine, key) => {
+                told(engine.open(key, nonce, aad, Data::in_place(data)).ct_eq(tag)).into()
+            }
         };
         if is_right {
             return Ok(());
@@ -198,7 +204,7 @@ impl MessageKey<'_> {
                 let expected = engine.open(key, nonce, aad, Data::copied(ciphertext, room));
                 // SAFETY: the kernel wrote as many bytes as the ciphertext has, behind the others.
                 unsafe { out.set_len(start + ciphertext.len()) };
-                expected.ct_eq(tag).into()
+                told(expected.ct_eq(tag)).into()
             }
         };
         if is_right {

@@ -6,7 +6,6 @@ mod argon2;
 mod cbc;
 mod chunked;
 mod kdf;
-#[cfg(feature = "local")]
 mod keywrap;
 mod mac;
 mod nist;
