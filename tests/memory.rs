@@ -1,6 +1,8 @@
 //! Key memory, as the system sees it: pages, limits, forks. Needs system calls.
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code, reason = "fork, and the pages of a key")]
+#[path = "memory/ciphers.rs"]
+mod ciphers;
 mod common;
 #[path = "common/forge.rs"]
 mod forge;

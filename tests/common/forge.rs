@@ -46,7 +46,7 @@ pub fn derive(dek: &[u8; 32], suite: u8, context: &EncryptionContext) -> Keys {
     Keys { mac: part(&first[..32]), payload: part(&first[32..]), commitment: part(&second[..32]) }
 }
 
-fn hmac(key: &[u8], data: &[u8]) -> [u8; 64] {
+pub fn hmac(key: &[u8], data: &[u8]) -> [u8; 64] {
     let mut mac = hmac::Hmac::<Sha512>::new_from_slice(key).unwrap();
     mac.update(data);
     mac.finalize().into_bytes().into()
@@ -130,10 +130,16 @@ pub fn xaes(key: &[u8; 32], nonce: &[u8; 24]) -> ([u8; 32], [u8; 12]) {
     (out, nonce[12..].try_into().unwrap())
 }
 
-fn block(key: &[u8; 32], input: [u8; 16]) -> [u8; 16] {
+pub fn block(key: &[u8; 32], input: [u8; 16]) -> [u8; 16] {
     let mut b = input.into();
     aes::Aes256::new(key.into()).encrypt_block(&mut b);
     b.into()
+}
+
+/// The AES-256-GCM key of a chunked payload.
+pub fn chunks(key: &[u8; 32], salt: &[u8], aad: &[u8]) -> [u8; 32] {
+    let info = [b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0", salt, aad].concat();
+    hmac(key, &[&info[..], &[1]].concat())[..32].try_into().unwrap()
 }
 
 /// Ciphertext and tag that are authentic under both GCM keys, to two plaintexts: one block
@@ -156,7 +162,7 @@ pub fn collide(a: (&[u8; 32], &[u8; 12]), b: (&[u8; 32], &[u8; 12])) -> Vec<u8> 
 }
 
 /// In the field of GHASH (SP 800-38D, section 6.3).
-fn mul(x: u128, y: u128) -> u128 {
+pub fn mul(x: u128, y: u128) -> u128 {
     let (mut z, mut v) = (0, y);
     for i in (0..128).rev() {
         if x >> i & 1 == 1 {
