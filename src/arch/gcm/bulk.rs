@@ -111,6 +111,9 @@ fn group<T: Lanes, const SEAL: bool>(
             t.pin(&mut s, &mut sums);
         };
     }
+    if !SEAL {
+        data.fetch_ahead(t);
+    }
     rounds!(1..4);
     pair!(3);
     rounds!(4..6);
@@ -124,7 +127,7 @@ fn group<T: Lanes, const SEAL: bool>(
     sums[1] = fold_in(t, low, t.xor3(middle, low, high));
     rounds!(12..14);
     let hashed = fold_in(t, sums[1], sums[2]);
-    let last = t.all(key.rounds[14]);
+    let (last, data) = (t.all(key.rounds[14]), data.again());
     for j in 0..8 {
         // The last round adds the data together with its key.
         let out = t.aes_last(s[j], t.xor(last, data.load(t, j)));

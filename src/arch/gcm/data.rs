@@ -1,9 +1,11 @@
 //! The bytes of a message, in place or from one buffer to another.
 use super::lanes::Lanes;
-use std::{marker::PhantomData, mem::MaybeUninit};
+use std::{arch::asm, marker::PhantomData, mem::MaybeUninit};
 
 /// Bytes from the beginning of block 0 to the data: places are counted from there.
 pub(super) const FRONT: usize = 32;
+/// Of a cache.
+const LINE: usize = 64;
 
 /// Where the data is read and where it is written. Both are `len` bytes long, and the same
 /// bytes or apart.
@@ -72,7 +74,28 @@ pub(super) struct Group {
     to: *mut u8,
 }
 
+/// Beyond what the processor fetches ahead by itself, which is too little where data comes from
+/// memory and is looked at as soon as it is there.
+const AHEAD: usize = 2048;
+
 impl Group {
+    /// The same, and the compiler does not know it: it would keep in registers what was loaded, for
+    /// the next time, and has not enough of them.
+    #[inline(always)]
+    pub(super) fn again(mut self) -> Self {
+        // SAFETY: no instruction at all.
+        unsafe { asm!("/* {} */", inout(reg) self.from, options(pure, nomem, nostack, preserves_flags)) };
+        self
+    }
+
+    /// Has the data of a later group fetched.
+    #[inline(always)]
+    pub(super) fn fetch_ahead<T: Lanes>(self, _: T) {
+        for line in 0..(8 * 16 * T::L).div_ceil(LINE) {
+            fetch(self.from.wrapping_add(AHEAD + LINE * line));
+        }
+    }
+
     #[inline(always)]
     pub(super) fn load<T: Lanes>(self, t: T, j: usize) -> T::V {
         assert!(j < 8);
@@ -86,4 +109,20 @@ impl Group {
         // SAFETY: the same; nobody else has these bytes.
         unsafe { t.store(self.to.add(16 * T::L * j), v) }
     }
+}
+
+/// Has the cache line at `at` fetched. Where there is none, nothing happens.
+#[inline(always)]
+fn fetch(at: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: reads nothing that the program sees, and fails nowhere.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: the same.
+    unsafe {
+        asm!("prfm pldl1keep, [{}]", in(reg) at, options(nostack, preserves_flags, readonly));
+    }
+    let _ = at;
 }

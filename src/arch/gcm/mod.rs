@@ -111,9 +111,7 @@ impl Aes256Gcm {
         let is_right = match &self.by {
             Gcm::Portable(key) => return key.open(nonce, aad, data, tag),
             Gcm::Kernel(..) if check(data.len(), self.most).is_err() => false,
-            Gcm::Kernel(engine, key) => {
-                told(engine.open(key, nonce, aad, Data::in_place(data)).ct_eq(tag)).into()
-            }
+            Gcm::Kernel(engine, key) => is_same(&engine.open(key, nonce, aad, Data::in_place(data)), tag),
         };
         if is_right {
             return Ok(());
@@ -204,7 +202,7 @@ impl MessageKey<'_> {
                 let expected = engine.open(key, nonce, aad, Data::copied(ciphertext, room));
                 // SAFETY: the kernel wrote as many bytes as the ciphertext has, behind the others.
                 unsafe { out.set_len(start + ciphertext.len()) };
-                told(expected.ct_eq(tag)).into()
+                is_same(&expected, tag)
             }
         };
         if is_right {
@@ -213,6 +211,13 @@ impl MessageKey<'_> {
         wipe_from(out, start);
         Err(Error::authentication())
     }
+}
+
+/// As numbers: byte by byte it would take as long as a short message.
+fn is_same(a: &[u8; TAG], b: &[u8; TAG]) -> bool {
+    let [a, b] = [a, b].map(|tag| u128::from_ne_bytes(*tag));
+    let differ = a ^ b;
+    told((differ as u64 | (differ >> 64) as u64).ct_eq(&0)).into()
 }
 
 fn check(len: usize, most: u64) -> Result<()> {
