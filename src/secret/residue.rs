@@ -3,7 +3,7 @@
 /// More stack than any of them uses; frames are larger where little is optimised.
 pub(crate) const STACK: usize = if cfg!(debug_assertions) { 32 * 1024 } else { 16 * 1024 };
 
-/// Runs `work`, which handles keys, and wipes the stack below it and the vector registers:
+/// Runs `work`, which handles keys, and wipes the stack below it and the registers:
 /// round keys that were spilt or stayed loaded, keys that were moved, the states of hash
 /// functions. A core dump holds both. Every function of `crypto` that is called from
 /// outside of it works in here.
@@ -28,7 +28,22 @@ fn apart<R>(work: impl FnOnce() -> R) -> R {
 }
 
 #[cfg(target_arch = "x86_64")]
+#[inline(always)]
 fn wipe_registers() {
+    wipe_vectors();
+    // SAFETY: overwrites registers that a call may change, all of which are declared; nothing else.
+    unsafe {
+        std::arch::asm!(
+            "xor eax, eax", "xor ecx, ecx", "xor edx, edx", "xor esi, esi", "xor edi, edi",
+            "xor r8d, r8d", "xor r9d, r9d", "xor r10d, r10d", "xor r11d, r11d",
+            out("rax") _, out("rcx") _, out("rdx") _, out("rsi") _, out("rdi") _,
+            out("r8") _, out("r9") _, out("r10") _, out("r11") _, options(nomem, nostack),
+        );
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn wipe_vectors() {
     if std::is_x86_feature_detected!("avx512f") && std::is_x86_feature_detected!("avx512vl") {
         // SAFETY: the features were detected.
         unsafe { wipe_zmm() }
@@ -40,7 +55,33 @@ fn wipe_registers() {
     }
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+/// Those that a call may change, and of the vectors all.
+#[cfg(target_arch = "aarch64")]
+#[inline(always)]
+fn wipe_registers() {
+    // SAFETY: overwrites registers, all of which are declared; nothing else.
+    unsafe {
+        std::arch::asm!(
+            "movi v0.16b, #0", "movi v1.16b, #0", "movi v2.16b, #0", "movi v3.16b, #0", "movi v4.16b, #0", "movi v5.16b, #0",
+            "movi v6.16b, #0", "movi v7.16b, #0", "movi v8.16b, #0", "movi v9.16b, #0", "movi v10.16b, #0", "movi v11.16b, #0",
+            "movi v12.16b, #0", "movi v13.16b, #0", "movi v14.16b, #0", "movi v15.16b, #0", "movi v16.16b, #0", "movi v17.16b, #0",
+            "movi v18.16b, #0", "movi v19.16b, #0", "movi v20.16b, #0", "movi v21.16b, #0", "movi v22.16b, #0", "movi v23.16b, #0",
+            "movi v24.16b, #0", "movi v25.16b, #0", "movi v26.16b, #0", "movi v27.16b, #0", "movi v28.16b, #0", "movi v29.16b, #0",
+            "movi v30.16b, #0", "movi v31.16b, #0",
+            "mov x0, xzr", "mov x1, xzr", "mov x2, xzr", "mov x3, xzr", "mov x4, xzr", "mov x5, xzr", "mov x6, xzr", "mov x7, xzr", "mov x8, xzr",
+            "mov x9, xzr", "mov x10, xzr", "mov x11, xzr", "mov x12, xzr", "mov x13, xzr", "mov x14, xzr", "mov x15, xzr", "mov x16, xzr", "mov x17, xzr",
+            out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _, out("v6") _, out("v7") _,
+            out("v8") _, out("v9") _, out("v10") _, out("v11") _, out("v12") _, out("v13") _, out("v14") _, out("v15") _,
+            out("v16") _, out("v17") _, out("v18") _, out("v19") _, out("v20") _, out("v21") _, out("v22") _, out("v23") _,
+            out("v24") _, out("v25") _, out("v26") _, out("v27") _, out("v28") _, out("v29") _, out("v30") _, out("v31") _,
+            out("x0") _, out("x1") _, out("x2") _, out("x3") _, out("x4") _, out("x5") _, out("x6") _, out("x7") _, out("x8") _,
+            out("x9") _, out("x10") _, out("x11") _, out("x12") _, out("x13") _, out("x14") _, out("x15") _, out("x16") _, out("x17") _,
+            options(nomem, nostack, preserves_flags),
+        );
+    }
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 fn wipe_registers() {}
 
 /// The sixteen registers that every x86-64 has, as what an `asm!` overwrites.
