@@ -85,8 +85,8 @@ pub use envelope::{
 pub use error::{Attempt, Error, ErrorKind, Result};
 pub use kek::outage::OutagePolicy;
 pub use kms::{
-    Builder, HeaderDirectory, HeaderFile, HeaderStore, Health, Kms, MemoryHeaders, Opened, Outcome,
-    ReferenceRecord, ReferenceSealer, References, Scope, SealOptions, Usage,
+    BatchItem, Builder, HeaderDirectory, HeaderFile, HeaderStore, Health, Kms, MemoryHeaders, Opened,
+    Outcome, ReferenceRecord, ReferenceSealer, References, Scope, SealOptions, Usage,
 };
 #[cfg(feature = "config")]
 pub use kms::{KeySet, Purpose};

@@ -42,6 +42,18 @@ impl Aes256Gcm {
     }
 }
 
+/// Encrypts each in place, under a key and with a nonce of its own, and gives the tags.
+pub fn seal_batch(
+    kernels: Kernels,
+    keys: &[[u8; 32]],
+    nonces: &[[u8; 12]],
+    aad: &[u8],
+    batch: &mut [Vec<u8>],
+    tags: &mut [[u8; 16]],
+) {
+    arch::seal_each_in_place(kernels.0, keys, nonces, aad, batch, tags);
+}
+
 /// Appends an XAES-256-GCM message under a nonce drawn for it.
 pub fn seal_xaes(key: &[u8; 32], aad: &[u8], plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
     crypto::Xaes256Gcm::new(key).seal(aad, plaintext, out)

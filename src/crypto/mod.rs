@@ -13,7 +13,7 @@ mod keywrap;
 mod random;
 mod xaes;
 
-pub(crate) use crate::arch::{XaesSchedule, wipe_from};
+pub(crate) use crate::arch::{Message, XaesSchedule, open_many, wipe_from};
 #[cfg(feature = "passphrase")]
 pub(crate) use argon2::argon2id;
 pub(crate) use chunked::{CHUNK, Cobblestone, HEAD as STREAM_HEAD, TAG as CHUNK_TAG};
@@ -22,7 +22,7 @@ pub(crate) use hmac::hmac_sha512;
 #[cfg(feature = "local")]
 pub(crate) use keywrap::Kwp;
 pub(crate) use random::fill as random;
-pub(crate) use xaes::Xaes256Gcm;
+pub(crate) use xaes::{Xaes256Gcm, seal_many};
 
 #[cfg(test)]
 pub(crate) mod vectors;

@@ -25,7 +25,23 @@ struct Page {
 /// # Errors
 /// Io if the system has no random source, Forked in a child.
 pub(crate) fn fill<const N: usize>(out: &mut [u8; N]) -> Result<()> {
+    fill_each(std::iter::once(out))
+}
+
+/// The same of each, for messages that are all at hand. One word from the processor's generator does
+/// for them: a machine that is restored in between seals the same messages once more.
+pub(crate) fn fill_each<'a, const N: usize>(all: impl Iterator<Item = &'a mut [u8; N]>) -> Result<()> {
     const { assert!(N >= 8 && N <= 64) };
+    // It takes longest, and other work is done meanwhile.
+    let word = arch::hardware_word().unwrap_or(0).to_ne_bytes();
+    for out in all {
+        draw(out)?;
+        out.iter_mut().zip(word).for_each(|(o, w)| *o ^= w);
+    }
+    Ok(())
+}
+
+fn draw(out: &mut [u8]) -> Result<()> {
     thread_local!(static PAGES: RefCell<Option<Page>> = const { RefCell::new(None) });
     let drawn = PAGES.try_with(|page| {
         let mut page = page.borrow_mut();
@@ -38,11 +54,7 @@ pub(crate) fn fill<const N: usize>(out: &mut [u8; N]) -> Result<()> {
         }
     });
     // A thread that ends has no page any more.
-    drawn.unwrap_or_else(|_| from_the_system(out))?;
-    if let Some(word) = arch::hardware_word() {
-        out.iter_mut().zip(word.to_ne_bytes()).for_each(|(o, w)| *o ^= w);
-    }
-    Ok(())
+    drawn.unwrap_or_else(|_| from_the_system(out))
 }
 
 fn from_the_system(out: &mut [u8]) -> Result<()> {

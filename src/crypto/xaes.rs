@@ -1,9 +1,9 @@
 //! XAES-256-GCM (C2SP, <https://c2sp.org/XAES-256-GCM>): AES-256-GCM under a key derived
 //! for each message from a 192-bit nonce, which may be drawn at random for ever.
-use super::random;
+use super::{random, random::fill_each};
 use crate::{
     Error, Result,
-    arch::{XaesKey, XaesSchedule, without_kernel_residue},
+    arch::{self, Message, XaesKey, XaesSchedule, without_kernel_residue},
 };
 
 const NONCE: usize = 24;
@@ -54,6 +54,32 @@ impl<'a> Xaes256Gcm<'a> {
         let (nonce, rest) = sealed.split_first_chunk::<NONCE>().ok_or_else(Error::authentication)?;
         without_kernel_residue(|| self.0.open_onto(nonce, aad, rest, out))
     }
+
+    /// One of a batch, to be sealed: what [`seal`](Self::seal) appends goes to `out`.
+    pub(crate) fn to_seal(self, aad: &'a [u8], plaintext: &'a [u8], out: Vec<u8>) -> Message<'a> {
+        Message { key: self.0, nonce: [0; NONCE], aad, input: plaintext, out, result: Ok(()) }
+    }
+
+    /// One of a batch, to be opened.
+    pub(crate) fn to_open(self, aad: &'a [u8], sealed: &'a [u8], out: Vec<u8>) -> Message<'a> {
+        let (nonce, input, result) = match sealed.split_first_chunk::<NONCE>() {
+            Some((nonce, rest)) => (*nonce, rest, Ok(())),
+            None => ([0; NONCE], sealed, Err(Error::authentication())),
+        };
+        Message { key: self.0, nonce, aad, input, out, result }
+    }
+}
+
+/// Seals each, under a nonce of its own.
+pub(crate) fn seal_many(messages: &mut [Message<'_>]) {
+    if let Err(e) = fill_each(messages.iter_mut().map(|message| &mut message.nonce)) {
+        return messages.iter_mut().for_each(|message| message.result = Err(e.clone()));
+    }
+    for Message { input, out, nonce, .. } in &mut *messages {
+        out.reserve(input.len() + Xaes256Gcm::OVERHEAD);
+        out.extend_from_slice(nonce);
+    }
+    arch::seal_many(messages);
 }
 
 #[cfg(test)]

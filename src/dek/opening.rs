@@ -40,6 +40,10 @@ impl OpenDek {
         }
     }
 
+    pub(crate) fn suite(&self) -> Suite {
+        self.suite
+    }
+
     pub(crate) fn payload(&self) -> &PayloadKey {
         self.keys.payload()
     }

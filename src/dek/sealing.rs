@@ -76,7 +76,12 @@ impl SealDek {
 
     /// Appends nonce, ciphertext and tag of a record.
     pub(crate) fn seal(&self, aad: Aad<'_>, plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        Xaes256Gcm::with(self.payload.expose()?, &self.schedule).seal(aad.as_bytes(), plaintext, out)
+        self.cipher()?.seal(aad.as_bytes(), plaintext, out)
+    }
+
+    /// The key of its records.
+    pub(crate) fn cipher(&self) -> Result<Xaes256Gcm<'_>> {
+        Ok(Xaes256Gcm::with(self.payload.expose()?, &self.schedule))
     }
 
     /// Whether it is wrapped as a new one would be, as far as is known. `changes`: of the

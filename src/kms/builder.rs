@@ -20,6 +20,7 @@ pub struct Builder {
     outage: OutagePolicy,
     most_sealing: usize,
     most_opening: usize,
+    threads: usize,
     rt: Arc<dyn Runtime>,
 }
 
@@ -32,6 +33,7 @@ impl Builder {
             outage: OutagePolicy::default(),
             most_sealing: MOST_DEKS,
             most_opening: MOST_DEKS,
+            threads: 1,
             rt: Arc::new(Background),
         }
     }
@@ -75,6 +77,13 @@ impl Builder {
         self
     }
 
+    /// On how many threads a batch is worked, the caller's included: one unless set, and at least
+    /// one. They are started for a batch that is large enough, and end with it.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
     /// Another clock, another place for background work: tests.
     pub fn runtime(mut self, rt: impl Runtime) -> Self {
         self.rt = Arc::new(rt);
@@ -90,6 +99,9 @@ impl Builder {
         if self.keks.iter().filter(|k| k.1 == Role::Wraps).count() > 16 {
             return Err(Error::misuse("an envelope has at most 16 recipients"));
         }
+        if self.threads == 0 {
+            return Err(Error::misuse("a batch is worked on at least one thread: the caller's"));
+        }
         if self.most_sealing == 0 || self.most_opening == 0 {
             return Err(Error::misuse("a Kms keeps at least one DEK of each kind"));
         }
@@ -100,6 +112,6 @@ impl Builder {
         let opener = Opener::new(keks.clone(), self.most_opening, self.policy.remembered_for(), rt.clone());
         let sealer = Sealer::new(keks.clone(), self.policy, outage.seal_for, self.most_sealing, rt.clone());
         let rewrapper = Rewrapper::new(keks.clone());
-        Ok(Kms(Arc::new(Inner { keks, sealer, opener, rewrapper, rt })))
+        Ok(Kms(Arc::new(Inner { keks, sealer, opener, rewrapper, rt, threads: self.threads })))
     }
 }

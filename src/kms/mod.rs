@@ -1,4 +1,5 @@
 //! The facade: a `Kms` is keys and policies, a `Scope` is a `Kms` and a context.
+mod batches;
 mod builder;
 #[cfg(feature = "config")]
 mod config;
@@ -14,6 +15,7 @@ mod scope;
 mod store;
 mod streams;
 
+pub use batches::BatchItem;
 pub use builder::Builder;
 #[cfg(feature = "config")]
 pub use config::{KeySet, Purpose};
@@ -81,6 +83,8 @@ struct Inner {
     opener: Opener,
     rewrapper: Rewrapper,
     rt: Arc<dyn Runtime>,
+    /// Of a batch.
+    threads: usize,
 }
 
 impl Kms {

@@ -82,6 +82,7 @@ impl Group {
     /// The same, and the compiler does not know it: it would keep in registers what was loaded, for
     /// the next time, and has not enough of them.
     #[inline(always)]
+    #[allow(clippy::pointers_in_nomem_asm_block, reason = "it is not followed")]
     pub(super) fn again(mut self) -> Self {
         // SAFETY: no instruction at all.
         unsafe { asm!("/* {} */", inout(reg) self.from, options(pure, nomem, nostack, preserves_flags)) };

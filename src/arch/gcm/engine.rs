@@ -5,10 +5,10 @@ use super::aarch64::Armv8;
 use super::x86::{Aesni, Vaes256, Vaes512};
 use super::{
     data::Data,
-    key::{Key, set},
+    key::{Key, Keys, MANY, many, set},
     lanes::{Block, Lanes},
     message::crypt,
-    xaes::{Rounds, derive, prepare},
+    xaes::{Derivation, Rounds, derive, derive_many, prepare},
 };
 use std::sync::OnceLock;
 
@@ -94,6 +94,26 @@ impl Engine {
     pub(super) fn derive(self, key: &mut Key, rounds: &Rounds, context: &[u8; 12], blocks: usize) {
         kernels_of!(self, t => t.derive(key, rounds, context, blocks));
     }
+
+    /// [`derive_many`]: as many keys as [`many`](Self::many) says.
+    pub(super) fn derive_many(self, keys: &mut Keys, of: &[Derivation<'_>; MANY], blocks: usize) {
+        kernels_of!(self, t => t.derive_many(keys, of, blocks));
+    }
+
+    /// [`set_many`](super::key::set_many).
+    #[cfg(any(test, libkms_raw))]
+    pub(super) fn set_many(self, keys: &mut Keys, halves: &[[Block; MANY]; 2], blocks: usize) {
+        kernels_of!(self, t => t.set_many(keys, halves, blocks));
+    }
+
+    /// How many keys are set at the same time.
+    pub(super) fn many(self) -> usize {
+        kernels_of!(self, t => many_of(t))
+    }
+}
+
+fn many_of<T: Lanes>(_: T) -> usize {
+    many::<T>()
 }
 
 fn name<K: Kernels>(_: K) -> &'static str {
@@ -114,6 +134,9 @@ trait Kernels: Lanes {
     fn open(self, key: &Key, nonce: &[u8; 12], aad: &[u8], data: Data<'_>) -> Block;
     fn prepare(self, rounds: &mut Rounds, key: &[u8; 32]);
     fn derive(self, key: &mut Key, rounds: &Rounds, context: &[u8; 12], blocks: usize);
+    fn derive_many(self, keys: &mut Keys, of: &[Derivation<'_>; MANY], blocks: usize);
+    #[cfg(any(test, libkms_raw))]
+    fn set_many(self, keys: &mut Keys, halves: &[[Block; MANY]; 2], blocks: usize);
 }
 
 /// A function that may use the instructions of a token, of one that is written over [`Lanes`].
@@ -143,6 +166,13 @@ macro_rules! kernels {
             kernel!($token, $features, fn prepare(rounds: &mut Rounds, key: &[u8; 32]) -> () = prepare);
             kernel!($token, $features,
                 fn derive(key: &mut Key, rounds: &Rounds, context: &[u8; 12], blocks: usize) -> () = derive);
+            kernel!($token, $features,
+                fn derive_many(keys: &mut Keys, of: &[Derivation<'_>; MANY], blocks: usize) -> ()
+                    = derive_many);
+            #[cfg(any(test, libkms_raw))]
+            kernel!($token, $features,
+                fn set_many(keys: &mut Keys, halves: &[[Block; MANY]; 2], blocks: usize) -> ()
+                    = super::key::set_many);
         }
     };
 }

@@ -28,7 +28,7 @@ mod x86;
 mod xaes;
 
 pub(crate) use engine::Engine;
-pub(crate) use xaes::{XaesKey, XaesSchedule};
+pub(crate) use xaes::{Message, XaesKey, XaesSchedule, open_many, seal_many};
 
 use super::portable;
 use crate::{
@@ -218,6 +218,41 @@ fn is_same(a: &[u8; TAG], b: &[u8; TAG]) -> bool {
     let [a, b] = [a, b].map(|tag| u128::from_ne_bytes(*tag));
     let differ = a ^ b;
     told((differ as u64 | (differ >> 64) as u64).ct_eq(&0)).into()
+}
+
+/// Messages under keys that serve no other, many keys set at once.
+#[cfg(libkms_raw)]
+pub(crate) fn seal_each_in_place(
+    engine: Option<Engine>,
+    keys: &[[u8; 32]],
+    nonces: &[[u8; 12]],
+    aad: &[u8],
+    batch: &mut [Vec<u8>],
+    tags: &mut [[u8; TAG]],
+) {
+    let mut messages = batch.iter_mut().zip(nonces).zip(tags);
+    let Some(engine) = engine else {
+        for (((data, nonce), tag), key) in messages.zip(keys) {
+            *tag = portable::Aes256Gcm::new(key).seal(nonce, aad, data).expect("a short message");
+        }
+        return;
+    };
+    without_residue_below::<{ xaes::BATCH_STACK }, _>(|| {
+        let mut made = key::Keys::ZEROS;
+        for bytes in keys.chunks(engine.many()) {
+            let mut halves = [[0; key::MANY]; 2];
+            for (k, key) in bytes.iter().enumerate() {
+                let (blocks, _) = key.as_chunks::<16>();
+                [halves[0][k], halves[1][k]] = [blocks[0], blocks[1]].map(u128::from_le_bytes);
+            }
+            let some: Vec<_> = messages.by_ref().take(bytes.len()).collect();
+            let longest = some.iter().map(|((data, _), _)| data.len()).max().unwrap_or(0);
+            engine.set_many(&mut made, &halves, Key::blocks(longest));
+            for (((data, nonce), tag), key) in some.into_iter().zip(&made.keys) {
+                *tag = engine.seal(key, nonce, aad, Data::in_place(data));
+            }
+        }
+    });
 }
 
 fn check(len: usize, most: u64) -> Result<()> {

@@ -1,14 +1,26 @@
 //! XAES-256-GCM (C2SP, <https://c2sp.org/XAES-256-GCM>): the key of a message, derived from
 //! the first half of its nonce and set up where it is, in one pass.
 use super::{
-    Engine, MessageKey,
-    key::{Key, encrypt, halves, schedule, set_halves},
-    lanes::{Block, Lanes},
+    Engine, KERNEL_STACK, MessageKey,
+    key::{Key, Keys, MANY, encrypt, halves, many, schedule, set_halves, set_many},
+    lanes::{Block, Lanes, write},
 };
-use crate::{Result, arch::portable, secret::Locked};
+use crate::{
+    Result,
+    arch::portable,
+    secret::{Locked, without_residue, without_residue_below},
+};
 
 /// The round keys of a key; in the last place, which AES-256 has no use for, K1.
 pub(super) type Rounds = [Block; 16];
+
+/// What the key of a message is derived from.
+pub(super) type Derivation<'a> = (&'a Rounds, [u8; 12]);
+
+/// More stack than a batch uses: keys of many messages lie on it.
+pub(super) const BATCH_STACK: usize = KERNEL_STACK + 36 * 1024;
+/// Fewer keys take as long one after the other.
+pub(super) const FEW: usize = 3;
 
 /// A key of XAES-256-GCM, for messages of at most 2^36 - 32 bytes.
 #[derive(Clone, Copy)]
@@ -39,6 +51,11 @@ impl<'a> XaesKey<'a> {
     /// With the schedule of the same key.
     pub(crate) fn with(bytes: &'a [u8; 32], schedule: &'a XaesSchedule) -> Self {
         Self { bytes, schedule: Some(schedule) }
+    }
+
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> &[u8; 32] {
+        self.bytes
     }
 
     /// Appends ciphertext and tag; on failure nothing.
@@ -89,6 +106,93 @@ impl<'a> XaesKey<'a> {
     }
 }
 
+/// One message of a batch, and what became of it.
+pub(crate) struct Message<'a> {
+    pub(crate) key: XaesKey<'a>,
+    pub(crate) nonce: [u8; 24],
+    pub(crate) aad: &'a [u8],
+    /// Plaintext; or ciphertext and tag.
+    pub(crate) input: &'a [u8],
+    /// What is made of it is appended; on failure nothing.
+    pub(crate) out: Vec<u8>,
+    pub(crate) result: Result<()>,
+}
+
+/// Sealing or opening.
+type Work<'a> = fn(&mut Message<'a>, MessageKey<'_>);
+
+impl Message<'_> {
+    pub(super) fn seal(&mut self, key: MessageKey<'_>) {
+        self.result = key.seal_onto(split(&self.nonce).1, self.aad, self.input, &mut self.out);
+    }
+
+    pub(super) fn open(&mut self, key: MessageKey<'_>) {
+        self.result = key.open_onto(split(&self.nonce).1, self.aad, self.input, &mut self.out);
+    }
+}
+
+/// Seals each, and wipes what that leaves.
+pub(crate) fn seal_many(messages: &mut [Message<'_>]) {
+    each(messages, Message::seal);
+}
+
+/// Opens each, and wipes what that leaves.
+pub(crate) fn open_many(messages: &mut [Message<'_>]) {
+    each(messages, Message::open);
+}
+
+fn each<'a>(messages: &mut [Message<'a>], work: Work<'a>) {
+    let Some(engine) = Engine::best() else {
+        return without_residue(|| messages.iter_mut().for_each(|message| alone(message, work)));
+    };
+    without_residue_below::<BATCH_STACK, _>(|| {
+        let mut keys = Keys::ZEROS;
+        for some in messages.chunks_mut(engine.many()) {
+            if some.len() <= FEW {
+                some.iter_mut().for_each(|message| alone(message, work));
+            } else {
+                together(engine, &mut keys, some, work);
+            }
+        }
+    });
+}
+
+fn alone<'a>(message: &mut Message<'a>, work: Work<'a>) {
+    if message.result.is_ok() {
+        let (key, nonce, len) = (message.key, message.nonce, message.input.len());
+        let done = key.for_message(split(&nonce).0, len, |key| work(message, key));
+        message.result = done.and(message.result.clone());
+    }
+}
+
+/// The keys of all at the same time; then one message after the other, which overlap by themselves.
+pub(super) fn together<'a>(engine: Engine, keys: &mut Keys, messages: &mut [Message<'a>], work: Work<'a>) {
+    let (none, mut own) = ([0; 16], [[0; 16]; MANY]);
+    for (message, own) in messages.iter_mut().zip(&mut own) {
+        if message.key.schedule.is_none() {
+            engine.prepare(own, message.key.bytes);
+        }
+    }
+    let mut of: [Derivation<'_>; MANY] = [(&none, [0; 12]); MANY];
+    for ((message, own), of) in messages.iter_mut().zip(&own).zip(&mut of) {
+        let rounds = match message.key.schedule {
+            Some(XaesSchedule(Some((_, rounds)))) => rounds.get(),
+            _ => Ok(own),
+        };
+        match rounds {
+            Ok(rounds) => *of = (rounds, *split(&message.nonce).0),
+            Err(e) => message.result = Err(e),
+        }
+    }
+    let longest = messages.iter().map(|message| message.input.len()).max().unwrap_or(0);
+    engine.derive_many(keys, &of, Key::blocks(longest));
+    for (message, key) in messages.iter_mut().zip(&keys.keys) {
+        if message.result.is_ok() {
+            work(message, MessageKey::Kernel(engine, key));
+        }
+    }
+}
+
 /// What the message key is derived from, and the nonce under that key.
 fn split(nonce: &[u8; 24]) -> (&[u8; 12], &[u8; 12]) {
     let (context, nonce) = nonce.split_first_chunk().expect("24 bytes");
@@ -99,17 +203,34 @@ fn split(nonce: &[u8; 24]) -> (&[u8; 12], &[u8; 12]) {
 #[inline(always)]
 pub(super) fn prepare<T: Lanes>(t: T, rounds: &mut Rounds, key: &[u8; 32]) {
     let o = t.one();
-    let l = schedule(o, rounds, halves(o, key));
+    let [a, b] = halves(o, key);
+    let [l] = schedule(o, rounds, [[a], [b]]);
     rounds[15] = subkey(o.number(l));
 }
 
 /// The key of a message, for so many blocks.
 #[inline(always)]
 pub(super) fn derive<T: Lanes>(t: T, key: &mut Key, rounds: &Rounds, context: &[u8; 12], blocks: usize) {
-    let o = t.one();
-    let [first, second] = inputs(context).map(|block| block ^ rounds[15]);
-    let halves = encrypt(o, rounds, [first, second]);
-    set_halves(t, key, halves, blocks);
+    set_halves(t, key, derived(t.one(), rounds, context), blocks);
+}
+
+/// The keys of several messages at once, each under a key of its own. See [`set_many`].
+#[inline(always)]
+pub(super) fn derive_many<T: Lanes>(t: T, keys: &mut Keys, of: &[Derivation<'_>; MANY], blocks: usize) {
+    let (o, mut halves) = (t.one(), [[0; MANY]; 2]);
+    for k in 0..many::<T>() {
+        let (rounds, context) = &of[k];
+        let [a, b] = derived(o, rounds, context);
+        write(o, &mut halves[0], k, a);
+        write(o, &mut halves[1], k, b);
+    }
+    set_many(t, keys, &halves, blocks);
+}
+
+#[inline(always)]
+fn derived<O: Lanes>(o: O, rounds: &Rounds, context: &[u8; 12]) -> [O::V; 2] {
+    let [a, b] = inputs(context);
+    encrypt(o, rounds, [a ^ rounds[15], b ^ rounds[15]])
 }
 
 /// The counters of the derivation, before K1 is added.

@@ -1,4 +1,6 @@
 //! Every kernel against the RustCrypto crates.
+mod batches;
+
 use super::{Aes256Gcm, Engine, KERNEL_STACK, MessageKey, XaesKey, XaesSchedule, key::Key, xaes};
 use crate::secret::{Locked, STACK};
 use sha2::{Digest, Sha256};
