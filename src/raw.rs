@@ -52,6 +52,27 @@ pub fn seal_batch(
     tags: &mut [[u8; 16]],
 ) {
     arch::seal_each_in_place(kernels.0, keys, nonces, aad, batch, tags);
+/// Encrypts one message in place under a key that is used for no other, and gives the tag.
+pub fn seal_once(
+    kernels: Kernels,
+    key: &[u8; 32],
+    nonce: &[u8; 12],
+    aad: &[u8],
+    data: &mut [u8],
+) -> Result<[u8; 16]> {
+    arch::Aes256Gcm::on(kernels.0, key, data.len()).seal(nonce, aad, data)
+}
+
+/// Decrypts it.
+pub fn open_once(
+    kernels: Kernels,
+    key: &[u8; 32],
+    nonce: &[u8; 12],
+    aad: &[u8],
+    data: &mut [u8],
+    tag: &[u8; 16],
+) -> Result<()> {
+    arch::Aes256Gcm::on(kernels.0, key, data.len()).open(nonce, aad, data, tag)
 }
 
 /// Appends an XAES-256-GCM message under a nonce drawn for it.

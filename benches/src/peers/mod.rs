@@ -40,6 +40,15 @@ pub trait Peer: Copy + 'static {
 
     /// In place, under [`AAD`]; whether it is authentic.
     fn open(key: &mut Self::Key, nonce: &Nonce, data: &mut [u8], tag: &Tag) -> bool;
+
+    /// Under a key for this message alone.
+    fn seal_once(self, key: &[u8; 32], nonce: &Nonce, data: &mut [u8]) -> Tag {
+        Self::seal(&mut self.key(key, Direction::Seal, data.len()), nonce, data)
+    }
+
+    fn open_once(self, key: &[u8; 32], nonce: &Nonce, data: &mut [u8], tag: &Tag) -> bool {
+        Self::open(&mut self.key(key, Direction::Open, data.len()), nonce, data, tag)
+    }
 }
 
 /// Which instructions of a peer a variable of the environment, read when the process starts,
