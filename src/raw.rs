@@ -52,6 +52,8 @@ pub fn seal_batch(
     tags: &mut [[u8; 16]],
 ) {
     arch::seal_each_in_place(kernels.0, keys, nonces, aad, batch, tags);
+}
+
 /// Encrypts one message in place under a key that is used for no other, and gives the tag.
 pub fn seal_once(
     kernels: Kernels,

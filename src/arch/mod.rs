@@ -8,8 +8,10 @@
 mod access;
 mod cache;
 mod clock;
+mod engine;
 mod entropy;
 mod gcm;
+mod lanes;
 mod link;
 mod portable;
 #[cfg(all(unix, any(feature = "config", feature = "local")))]
@@ -19,12 +21,13 @@ mod user;
 pub(crate) use access::has_access_list;
 pub(crate) use cache::forget_cached;
 pub(crate) use clock::since_boot;
+pub(crate) use engine::Engine;
 pub(crate) use entropy::hardware_word;
+#[cfg(libkms_raw)]
+pub(crate) use gcm::seal_each_in_place;
 pub(crate) use gcm::{
     Aes256Gcm, Message, XaesKey, XaesSchedule, open_many, seal_many, wipe_from, without_kernel_residue,
 };
-#[cfg(libkms_raw)]
-pub(crate) use gcm::{Engine, seal_each_in_place};
 pub(crate) use link::{link_open_file, rename_new};
 pub(crate) use portable::{Aes, Block, on_cipher};
 #[cfg(all(unix, any(feature = "config", feature = "local")))]

@@ -1,4 +1,4 @@
-"""What can be told of the compiled kernels (src/arch/gcm) from their disassembly.
+"""What can be told of the compiled kernels (src/arch) from their disassembly.
 
     disassembly.py PROGRAM
 
@@ -20,20 +20,20 @@ import sys
 
 from x86 import NOTHING, REGISTERS, Memory, Program
 
-# Where all kernels are, and their names.
-HERE = "libkms::arch::gcm::"
-KERNEL = re.compile(rf"<{HERE}x86::\w+::(\w+) as {HERE}engine::Kernels>::(\w+)::kernel$")
+# Where kernels are, and their names.
+HERE = "libkms::arch::"
+KERNEL = re.compile(rf"<{HERE}lanes::x86::\w+::(\w+) as {HERE}engine::Kernels>::(\w+)::kernel$")
 # Those of an engine, and the bytes of its vectors.
 ENGINES = {"Aesni": 16, "Vaes256": 32, "Vaes512": 64}
 # The argument that is a `Data`, if there is one. Whoever adds a kernel says it here.
 KERNELS = {"set": None, "seal": "r8", "open": "r8", "prepare": None, "derive": None}
 # Of the library's tests: they leak, and that must be told.
-LEAKING = re.compile(rf"{HERE}leaking::(\w+)::kernel$")
+LEAKING = re.compile(rf"{HERE}gcm::leaking::(\w+)::kernel$")
 LEAKS = ("by_branch", "by_address")
 # Where a bound is passed: they do not return.
 PANIC = re.compile(r"core::(panicking|slice::index|option|result)::")
 # Parts of kernels that may be called.
-PART = re.compile(rf"<{HERE}x86::\w+::\w+ as {HERE}lanes::Lanes>::(load|store)_part::body$")
+PART = re.compile(rf"<{HERE}lanes::x86::\w+::\w+ as {HERE}lanes::Lanes>::(load|store)_part::body$")
 # Of all kernels together: 218,732 were measured, and a fifth more is worth a look.
 MOST_BYTES = 262_000
 
@@ -347,7 +347,7 @@ def findings(program, address, data=None):
 
 
 def main(path):
-    program = Program(path, HERE)
+    program = Program(path, [KERNEL, LEAKING, PART])
     names = program.names.items()
     kernels = [(m[1], m[2], at) for at, name in names if (m := KERNEL.match(name))]
     leaking = {m[1]: findings(program, at) for at, name in names if (m := LEAKING.match(name))}

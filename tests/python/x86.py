@@ -62,7 +62,7 @@ class Instruction:
 
 
 class Program:
-    """Its symbols, and the instructions of functions whose name has `functions`."""
+    """Its symbols, and the instructions of functions whose name one of `functions` finds."""
 
     def __init__(self, path, functions):
         def run(*command):
@@ -78,7 +78,7 @@ class Program:
                 self.pointers[int(m[1], 16)] = int(m[2], 16)
         for line in run("objdump", "--disassemble", "-M", "intel", "--no-show-raw-insn").splitlines():
             if m := re.match(r"([0-9a-f]+) <.*>:$", line):
-                is_wanted = functions in self.names.get(int(m[1], 16), "")
+                is_wanted = any(f.search(self.names.get(int(m[1], 16), "")) for f in functions)
                 mine = code.setdefault(int(m[1], 16), []) if is_wanted else None
             elif mine is not None and ":\t" in line:
                 mine.append(Instruction(line))

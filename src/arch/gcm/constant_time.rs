@@ -3,8 +3,8 @@
 use super::{
     Aes256Gcm, Engine, MessageKey,
     key::Key,
+    lanes::Aesni,
     leaking::{by_address, by_branch},
-    x86::Aesni,
     xaes,
 };
 use crate::secret::constant_time::{constant_time, hidden, hide, is_hidden, leaks, show, shown};

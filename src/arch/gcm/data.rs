@@ -9,7 +9,7 @@ const LINE: usize = 64;
 
 /// Where the data is read and where it is written. Both are `len` bytes long, and the same
 /// bytes or apart.
-pub(super) struct Data<'a> {
+pub(in crate::arch) struct Data<'a> {
     from: *const u8,
     to: *mut u8,
     len: usize,
@@ -18,17 +18,17 @@ pub(super) struct Data<'a> {
 
 impl<'a> Data<'a> {
     #[cfg(any(test, libkms_raw))]
-    pub(super) fn in_place(data: &'a mut [u8]) -> Self {
+    pub(in crate::arch) fn in_place(data: &'a mut [u8]) -> Self {
         Self { from: data.as_ptr(), to: data.as_mut_ptr(), len: data.len(), bytes: PhantomData }
     }
 
     /// All of `to` will be written.
-    pub(super) fn copied(from: &'a [u8], to: &'a mut [MaybeUninit<u8>]) -> Self {
+    pub(in crate::arch) fn copied(from: &'a [u8], to: &'a mut [MaybeUninit<u8>]) -> Self {
         assert_eq!(from.len(), to.len());
         Self { from: from.as_ptr(), to: to.as_mut_ptr().cast(), len: to.len(), bytes: PhantomData }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::arch) fn len(&self) -> usize {
         self.len
     }
 

@@ -10,7 +10,7 @@ pub(super) const MOST: usize = 36;
 
 /// A key of AES-256-GCM, ready for messages of some length.
 #[repr(C, align(64))]
-pub(super) struct Key {
+pub(in crate::arch) struct Key {
     /// The 15 round keys, and room for a whole vector.
     pub(super) rounds: [Block; 16],
     /// `powers[MOST - i]` is H^i: the factors of `n` blocks in a row are read upwards from
@@ -21,7 +21,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    pub(super) const ZEROS: Self = Self { rounds: [0; 16], powers: [0; MOST + 8], middles: [0; 16] };
+    pub(in crate::arch) const ZEROS: Self = Self { rounds: [0; 16], powers: [0; MOST + 8], middles: [0; 16] };
 
     /// The blocks of a message of `len` bytes in vectors: one in front, J0's, and the lengths.
     pub(super) fn blocks(len: usize) -> usize {
@@ -32,7 +32,7 @@ impl Key {
 /// `blocks`: how many a message has at most that are to be hashed, lengths included, AAD not
 /// counted. No more powers are made than they need.
 #[inline(always)]
-pub(super) fn set<T: Lanes>(t: T, key: &mut Key, bytes: &[u8; 32], blocks: usize) {
+pub(in crate::arch) fn set<T: Lanes>(t: T, key: &mut Key, bytes: &[u8; 32], blocks: usize) {
     set_halves(t, key, halves(t.one(), bytes), blocks);
 }
 
@@ -80,17 +80,17 @@ fn set_middles<T: Lanes>(t: T, key: &mut Key) {
 
 /// Keys that are set at the same time at most: each alone is one long chain of instructions, of
 /// which each waits for the one before.
-pub(super) const MANY: usize = 16;
+pub(in crate::arch) const MANY: usize = 16;
 
 /// So many of them in this instruction set: four vectors, a key in each lane.
 #[inline(always)]
-pub(super) const fn many<T: Lanes>() -> usize {
+pub(in crate::arch) const fn many<T: Lanes>() -> usize {
     4 * T::L
 }
 
 /// Keys that are set at the same time, and room for what they are made of.
 #[repr(C, align(64))]
-pub(super) struct Keys {
+pub(in crate::arch) struct Keys {
     pub(super) keys: [Key; MANY],
     /// H^(i + 1) of each, from block `i * MANY` on.
     powers: [Block; MOST * MANY],
@@ -103,7 +103,7 @@ impl Keys {
 /// Sets the first [`many`] keys; whoever has fewer gives any halves for the others. There may have
 /// been other keys before.
 #[inline(always)]
-pub(super) fn set_many<T: Lanes>(t: T, all: &mut Keys, halves: &[[Block; MANY]; 2], blocks: usize) {
+pub(in crate::arch) fn set_many<T: Lanes>(t: T, all: &mut Keys, halves: &[[Block; MANY]; 2], blocks: usize) {
     let Keys { keys, powers } = all;
     let halves = [vectors(t, &halves[0], 0), vectors(t, &halves[1], 0)];
     let hash_keys = schedule(t, keys, halves);

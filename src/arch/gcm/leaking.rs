@@ -2,8 +2,7 @@
 //! tests/python/disassembly.py in the compiled code.
 use super::{
     key::Key,
-    lanes::{Block, Lanes},
-    x86::Aesni,
+    lanes::{Aesni, Block, Lanes},
 };
 use std::hint::black_box;
 

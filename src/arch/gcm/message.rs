@@ -14,8 +14,7 @@ use super::{
     data::{Data, FRONT},
     hash::{hash, multiply},
     key::{Key, MOST},
-    lanes::{Block, Lanes, One, read},
-    partial::load_16,
+    lanes::{Block, Lanes, One, load_16, read},
 };
 
 /// What the parts of a message share.
@@ -31,7 +30,7 @@ struct Message<'a> {
 /// Encrypts or decrypts, and gives the tag. `key` was set for so many blocks at least:
 /// those of the data, and three.
 #[inline(always)]
-pub(super) fn crypt<T: Lanes, const SEAL: bool>(
+pub(in crate::arch) fn crypt<T: Lanes, const SEAL: bool>(
     t: T,
     key: &Key,
     nonce: &[u8; 12],

@@ -3,40 +3,36 @@
 //!
 //! One source, written over [`lanes::Lanes`], for every instruction set: `key` expands a key,
 //! `message` lays a message out in vectors, `bulk` is the inner loop, `hash` is GHASH.
-//! `engine` compiles them for each instruction set and picks one; where the processor has
-//! none of these, the RustCrypto crates serve.
+//! `engine` compiles them for each instruction set; where the processor has none of these, the
+//! RustCrypto crates serve.
 #![allow(clippy::needless_range_loop, reason = "vectors and blocks are counted by one index")]
-#[cfg(target_arch = "aarch64")]
-mod aarch64;
 mod bulk;
 #[cfg(all(test, target_arch = "x86_64"))]
 mod constant_time;
 mod data;
-mod engine;
 mod hash;
 mod key;
-mod lanes;
 #[cfg(all(test, target_arch = "x86_64"))]
 mod leaking;
 mod message;
-mod partial;
 #[cfg(test)]
 mod tests;
-mod token;
-#[cfg(target_arch = "x86_64")]
-mod x86;
 mod xaes;
 
-pub(crate) use engine::Engine;
 pub(crate) use xaes::{Message, XaesKey, XaesSchedule, open_many, seal_many};
 
-use super::portable;
+pub(super) use data::Data;
+#[cfg(any(test, libkms_raw))]
+pub(super) use key::set_many;
+pub(super) use key::{Key, Keys, MANY, many, set};
+pub(super) use message::crypt;
+pub(super) use xaes::{Derivation, Rounds, derive, derive_many, prepare};
+
+use super::{Engine, lanes, portable};
 use crate::{
     Error, Result,
     secret::{told, without_residue, without_residue_below},
 };
-use data::Data;
-use key::Key;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
@@ -238,9 +234,9 @@ pub(crate) fn seal_each_in_place(
         return;
     };
     without_residue_below::<{ xaes::BATCH_STACK }, _>(|| {
-        let mut made = key::Keys::ZEROS;
+        let mut made = Keys::ZEROS;
         for bytes in keys.chunks(engine.many()) {
-            let mut halves = [[0; key::MANY]; 2];
+            let mut halves = [[0; MANY]; 2];
             for (k, key) in bytes.iter().enumerate() {
                 let (blocks, _) = key.as_chunks::<16>();
                 [halves[0][k], halves[1][k]] = [blocks[0], blocks[1]].map(u128::from_le_bytes);

@@ -12,10 +12,10 @@ use crate::{
 };
 
 /// The round keys of a key; in the last place, which AES-256 has no use for, K1.
-pub(super) type Rounds = [Block; 16];
+pub(in crate::arch) type Rounds = [Block; 16];
 
 /// What the key of a message is derived from.
-pub(super) type Derivation<'a> = (&'a Rounds, [u8; 12]);
+pub(in crate::arch) type Derivation<'a> = (&'a Rounds, [u8; 12]);
 
 /// More stack than a batch uses: keys of many messages lie on it.
 pub(super) const BATCH_STACK: usize = KERNEL_STACK + 36 * 1024;
@@ -201,7 +201,7 @@ fn split(nonce: &[u8; 24]) -> (&[u8; 12], &[u8; 12]) {
 
 /// Expands a key, with K1.
 #[inline(always)]
-pub(super) fn prepare<T: Lanes>(t: T, rounds: &mut Rounds, key: &[u8; 32]) {
+pub(in crate::arch) fn prepare<T: Lanes>(t: T, rounds: &mut Rounds, key: &[u8; 32]) {
     let o = t.one();
     let [a, b] = halves(o, key);
     let [l] = schedule(o, rounds, [[a], [b]]);
@@ -210,13 +210,24 @@ pub(super) fn prepare<T: Lanes>(t: T, rounds: &mut Rounds, key: &[u8; 32]) {
 
 /// The key of a message, for so many blocks.
 #[inline(always)]
-pub(super) fn derive<T: Lanes>(t: T, key: &mut Key, rounds: &Rounds, context: &[u8; 12], blocks: usize) {
+pub(in crate::arch) fn derive<T: Lanes>(
+    t: T,
+    key: &mut Key,
+    rounds: &Rounds,
+    context: &[u8; 12],
+    blocks: usize,
+) {
     set_halves(t, key, derived(t.one(), rounds, context), blocks);
 }
 
 /// The keys of several messages at once, each under a key of its own. See [`set_many`].
 #[inline(always)]
-pub(super) fn derive_many<T: Lanes>(t: T, keys: &mut Keys, of: &[Derivation<'_>; MANY], blocks: usize) {
+pub(in crate::arch) fn derive_many<T: Lanes>(
+    t: T,
+    keys: &mut Keys,
+    of: &[Derivation<'_>; MANY],
+    blocks: usize,
+) {
     let (o, mut halves) = (t.one(), [[0; MANY]; 2]);
     for k in 0..many::<T>() {
         let (rounds, context) = &of[k];

@@ -9,11 +9,11 @@ mod aesni;
 mod vaes256;
 mod vaes512;
 
-pub(super) use aesni::Aesni;
-pub(super) use vaes256::Vaes256;
-pub(super) use vaes512::Vaes512;
+pub(in crate::arch) use aesni::Aesni;
+pub(in crate::arch) use vaes256::Vaes256;
+pub(in crate::arch) use vaes512::Vaes512;
 
-use super::lanes::Block;
+use super::Block;
 use std::arch::x86_64::{__m128i, _mm_cvtsi128_si64, _mm_set_epi64x, _mm_unpackhi_epi64};
 
 #[inline]

@@ -1,7 +1,7 @@
 //! Two blocks in a vector.
 use super::{Aesni, number, vector};
-use crate::arch::gcm::{
-    lanes::{Block, Lanes},
+use crate::arch::lanes::{
+    Block, Lanes,
     partial::{load_16, store_16},
     token::{LAST_WORDS, LAST_WORDS_ROTATED, REVERSE, accesses, operations},
 };
@@ -9,10 +9,10 @@ use std::arch::{asm, x86_64::*};
 
 /// The proof of VAES, VPCLMULQDQ, AVX2 and what `Aesni` proves.
 #[derive(Clone, Copy)]
-pub(in crate::arch::gcm) struct Vaes256(());
+pub(in crate::arch) struct Vaes256(());
 
 impl Vaes256 {
-    pub(in crate::arch::gcm) fn detect() -> Option<Self> {
+    pub(in crate::arch) fn detect() -> Option<Self> {
         let has = Aesni::detect().is_some()
             && std::is_x86_feature_detected!("vaes")
             && std::is_x86_feature_detected!("vpclmulqdq")

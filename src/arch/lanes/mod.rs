@@ -1,4 +1,16 @@
 //! What a kernel is written over: vectors of AES blocks.
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+mod partial;
+mod token;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+#[cfg(target_arch = "aarch64")]
+pub(super) use aarch64::Armv8;
+pub(super) use partial::load_16;
+#[cfg(target_arch = "x86_64")]
+pub(super) use x86::{Aesni, Vaes256, Vaes512};
 
 /// A block as it lies in memory.
 pub(super) type Block = u128;

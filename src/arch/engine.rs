@@ -1,14 +1,11 @@
 //! Which instruction set serves, and the kernels that are compiled for it.
 #[cfg(target_arch = "aarch64")]
-use super::aarch64::Armv8;
+use super::lanes::Armv8;
 #[cfg(target_arch = "x86_64")]
-use super::x86::{Aesni, Vaes256, Vaes512};
+use super::lanes::{Aesni, Vaes256, Vaes512};
 use super::{
-    data::Data,
-    key::{Key, Keys, MANY, many, set},
+    gcm::{Data, Derivation, Key, Keys, MANY, Rounds, crypt, derive, derive_many, many, prepare, set},
     lanes::{Block, Lanes},
-    message::crypt,
-    xaes::{Derivation, Rounds, derive, derive_many, prepare},
 };
 use std::sync::OnceLock;
 
@@ -100,7 +97,7 @@ impl Engine {
         kernels_of!(self, t => t.derive_many(keys, of, blocks));
     }
 
-    /// [`set_many`](super::key::set_many).
+    /// `gcm::set_many`.
     #[cfg(any(test, libkms_raw))]
     pub(super) fn set_many(self, keys: &mut Keys, halves: &[[Block; MANY]; 2], blocks: usize) {
         kernels_of!(self, t => t.set_many(keys, halves, blocks));
@@ -172,7 +169,7 @@ macro_rules! kernels {
             #[cfg(any(test, libkms_raw))]
             kernel!($token, $features,
                 fn set_many(keys: &mut Keys, halves: &[[Block; MANY]; 2], blocks: usize) -> ()
-                    = super::key::set_many);
+                    = super::gcm::set_many);
         }
     };
 }

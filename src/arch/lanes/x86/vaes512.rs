@@ -1,17 +1,17 @@
 //! Four blocks in a vector.
 use super::{Aesni, Vaes256, number, vector};
-use crate::arch::gcm::{
-    lanes::{Block, Lanes},
+use crate::arch::lanes::{
+    Block, Lanes,
     token::{LAST_WORDS, LAST_WORDS_ROTATED, REVERSE, accesses, operations},
 };
 use std::arch::{asm, x86_64::*};
 
 /// The proof of AVX-512 F, BW, DQ and VL, BMI2 and what `Vaes256` proves.
 #[derive(Clone, Copy)]
-pub(in crate::arch::gcm) struct Vaes512(());
+pub(in crate::arch) struct Vaes512(());
 
 impl Vaes512 {
-    pub(in crate::arch::gcm) fn detect() -> Option<Self> {
+    pub(in crate::arch) fn detect() -> Option<Self> {
         let has = Vaes256::detect().is_some()
             && std::is_x86_feature_detected!("avx512f")
             && std::is_x86_feature_detected!("avx512bw")

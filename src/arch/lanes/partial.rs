@@ -1,12 +1,12 @@
 //! Up to sixteen bytes, by whole words.
-use super::lanes::Block;
+use super::Block;
 
 /// The first `n` bytes, zeros behind them.
 ///
 /// # Safety
 /// `n` bytes can be read there; `n` is at most 16.
 #[inline]
-pub(super) unsafe fn load_16(at: *const u8, n: usize) -> Block {
+pub(in crate::arch) unsafe fn load_16(at: *const u8, n: usize) -> Block {
     // SAFETY: each word that is read lies within the first `n` bytes.
     unsafe {
         let u64_at = |i| u64::from_le(at.add(i).cast::<u64>().read_unaligned());

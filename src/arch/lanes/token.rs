@@ -1,5 +1,5 @@
 //! What the tokens of all processors are written with.
-use super::lanes::Block;
+use super::Block;
 
 /// Of a block, the place that each byte is taken from.
 pub(super) const REVERSE: Block = 0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f;

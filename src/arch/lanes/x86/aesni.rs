@@ -1,7 +1,7 @@
 //! One block in a vector.
 use super::{number, vector};
-use crate::arch::gcm::{
-    lanes::{Block, Lanes},
+use crate::arch::lanes::{
+    Block, Lanes,
     partial::{load_16, store_16},
     token::{LAST_WORDS, LAST_WORDS_ROTATED, REVERSE, accesses, operations},
 };
@@ -9,10 +9,10 @@ use std::arch::{asm, x86_64::*};
 
 /// The proof of AES-NI, PCLMULQDQ and AVX.
 #[derive(Clone, Copy)]
-pub(in crate::arch::gcm) struct Aesni(());
+pub(in crate::arch) struct Aesni(());
 
 impl Aesni {
-    pub(in crate::arch::gcm) fn detect() -> Option<Self> {
+    pub(in crate::arch) fn detect() -> Option<Self> {
         let has = std::is_x86_feature_detected!("aes")
             && std::is_x86_feature_detected!("pclmulqdq")
             && std::is_x86_feature_detected!("avx");

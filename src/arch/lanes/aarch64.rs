@@ -1,6 +1,6 @@
 //! AArch64 with the AES and PMULL instructions of ARMv8: one block in a vector.
 use super::{
-    lanes::{Block, Lanes},
+    Block, Lanes,
     partial::{load_16, store_16},
     token::{LAST_WORDS, LAST_WORDS_ROTATED, REVERSE, accesses, operations},
 };
@@ -8,10 +8,10 @@ use std::arch::{aarch64::*, asm, is_aarch64_feature_detected};
 
 /// The proof of AES and PMULL.
 #[derive(Clone, Copy)]
-pub(super) struct Armv8(());
+pub(in crate::arch) struct Armv8(());
 
 impl Armv8 {
-    pub(super) fn detect() -> Option<Self> {
+    pub(in crate::arch) fn detect() -> Option<Self> {
         let has = is_aarch64_feature_detected!("aes") && is_aarch64_feature_detected!("pmull");
         has.then_some(Self(()))
     }
