@@ -4,10 +4,11 @@ use super::lanes::Armv8;
 #[cfg(target_arch = "x86_64")]
 use super::lanes::{Aesni, Vaes256, Vaes512};
 use super::{
+    cbc::{self, BLOCK},
     gcm::{Data, Derivation, Key, Keys, MANY, Rounds, crypt, derive, derive_many, many, prepare, set},
     lanes::{Block, Lanes},
 };
-use std::sync::OnceLock;
+use std::{mem::MaybeUninit, sync::OnceLock};
 
 /// An instruction set that has kernels here, and that this processor has.
 #[derive(Clone, Copy)]
@@ -107,6 +108,21 @@ impl Engine {
     pub(super) fn many(self) -> usize {
         kernels_of!(self, t => many_of(t))
     }
+
+    /// [`cbc::set`].
+    pub(super) fn set_cbc(self, key: &mut cbc::Key, bytes: &[u8]) {
+        kernels_of!(self, t => t.set_cbc(key, bytes));
+    }
+
+    /// [`cbc::seal`].
+    pub(super) fn seal_cbc(self, keys: &[Block], iv: &[u8; BLOCK], blocks: &mut [u8]) {
+        kernels_of!(self, t => t.seal_cbc(keys, iv, blocks));
+    }
+
+    /// [`cbc::open`].
+    pub(super) fn open_cbc(self, keys: &[Block], sealed: &[u8], out: &mut [MaybeUninit<u8>]) {
+        kernels_of!(self, t => t.open_cbc(keys, sealed, out));
+    }
 }
 
 fn many_of<T: Lanes>(_: T) -> usize {
@@ -134,6 +150,9 @@ trait Kernels: Lanes {
     fn derive_many(self, keys: &mut Keys, of: &[Derivation<'_>; MANY], blocks: usize);
     #[cfg(any(test, libkms_raw))]
     fn set_many(self, keys: &mut Keys, halves: &[[Block; MANY]; 2], blocks: usize);
+    fn set_cbc(self, key: &mut cbc::Key, bytes: &[u8]);
+    fn seal_cbc(self, keys: &[Block], iv: &[u8; BLOCK], blocks: &mut [u8]);
+    fn open_cbc(self, keys: &[Block], sealed: &[u8], out: &mut [MaybeUninit<u8>]);
 }
 
 /// A function that may use the instructions of a token, of one that is written over [`Lanes`].
@@ -170,6 +189,11 @@ macro_rules! kernels {
             kernel!($token, $features,
                 fn set_many(keys: &mut Keys, halves: &[[Block; MANY]; 2], blocks: usize) -> ()
                     = super::gcm::set_many);
+            kernel!($token, $features, fn set_cbc(key: &mut cbc::Key, bytes: &[u8]) -> () = cbc::set);
+            kernel!($token, $features,
+                fn seal_cbc(keys: &[Block], iv: &[u8; BLOCK], blocks: &mut [u8]) -> () = cbc::seal);
+            kernel!($token, $features,
+                fn open_cbc(keys: &[Block], sealed: &[u8], out: &mut [MaybeUninit<u8>]) -> () = cbc::open);
         }
     };
 }

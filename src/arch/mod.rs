@@ -1,12 +1,13 @@
 //! What depends on the machine: CPU kernels behind one set of names, and system calls.
 //!
 //! Callers see keys that seal and open; which kernel serves a key is chosen when the key is
-//! made (`gcm`). Of other ciphers and key sizes, and of processors without kernels, the
+//! made (`gcm`, `cbc`). Of other ciphers, and of processors without kernels, the
 //! RustCrypto crates take care (`portable`): constant-time in software, and on AES-NI or
 //! ARMv8 AES where the processor has them.
 #[cfg(unix)]
 mod access;
 mod cache;
+mod cbc;
 mod clock;
 mod engine;
 mod entropy;
@@ -20,6 +21,7 @@ mod user;
 #[cfg(unix)]
 pub(crate) use access::has_access_list;
 pub(crate) use cache::forget_cached;
+pub(crate) use cbc::{BLOCK, CbcKey};
 pub(crate) use clock::since_boot;
 pub(crate) use engine::Engine;
 pub(crate) use entropy::hardware_word;
@@ -29,6 +31,6 @@ pub(crate) use gcm::{
     Aes256Gcm, Message, XaesKey, XaesSchedule, open_many, seal_many, wipe_from, without_kernel_residue,
 };
 pub(crate) use link::{link_open_file, rename_new};
-pub(crate) use portable::{Aes, Block, on_cipher};
+pub(crate) use portable::{Aes, on_cipher};
 #[cfg(all(unix, any(feature = "config", feature = "local")))]
 pub(crate) use user::effective_user;

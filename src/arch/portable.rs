@@ -3,7 +3,7 @@ use crate::{
     Error, Result,
     secret::{Locked, told},
 };
-use aes::cipher::BlockCipherEncrypt;
+use aes::cipher::{BlockCipherEncrypt, BlockModeDecrypt, BlockModeEncrypt, InnerIvInit};
 use aes_gcm::{
     KeyInit,
     aead::{AeadInOut, inout::InOutBuf},
@@ -57,8 +57,7 @@ macro_rules! on_cipher {
 }
 pub(crate) use on_cipher;
 
-/// One AES block.
-pub(crate) type Block = aes::cipher::Array<u8, aes::cipher::consts::U16>;
+type Block = aes::cipher::Array<u8, aes::cipher::consts::U16>;
 
 /// An expanded AES key of any size, both directions.
 pub(crate) enum Aes {
@@ -77,9 +76,29 @@ impl Aes {
         } else if let Ok(k) = <&[u8; 32]>::try_from(key) {
             Ok(Self::Aes256(Locked::new(|| aes::Aes256::new(k.into()))?))
         } else {
-            Err(Error::misuse("an AES key has 16, 24 or 32 bytes"))
+            Err(wrong_size())
         }
     }
+}
+
+pub(super) fn wrong_size() -> Error {
+    Error::misuse("an AES key has 16, 24 or 32 bytes")
+}
+
+/// Encrypts whole blocks in place.
+pub(super) fn seal_cbc(key: &Aes, iv: &[u8; 16], blocks: &mut [u8]) -> Result<()> {
+    let (blocks, rest) = Block::slice_as_chunks_mut(blocks);
+    assert!(rest.is_empty(), "whole blocks");
+    on_cipher!(key, c => cbc::Encryptor::inner_iv_init(c, iv.into()).encrypt_blocks(blocks));
+    Ok(())
+}
+
+/// Decrypts whole blocks in place.
+pub(super) fn open_cbc(key: &Aes, iv: &[u8; 16], blocks: &mut [u8]) -> Result<()> {
+    let (blocks, rest) = Block::slice_as_chunks_mut(blocks);
+    assert!(rest.is_empty(), "whole blocks");
+    on_cipher!(key, c => cbc::Decryptor::inner_iv_init(c, iv.into()).decrypt_blocks(blocks));
+    Ok(())
 }
 
 /// An expanded AES-256 key that only encrypts blocks.

@@ -3,29 +3,26 @@
 use super::random;
 use crate::{
     Error, Result,
-    arch::{Aes, Block, on_cipher},
-    secret::{told, without_residue},
+    arch::{BLOCK, CbcKey, without_kernel_residue},
+    secret::told,
 };
-use aes::cipher::{BlockModeDecrypt, BlockModeEncrypt, InnerIvInit};
 use subtle::{Choice, ConstantTimeEq, ConstantTimeGreater};
 use zeroize::Zeroize;
 
-const BLOCK: usize = 16;
-
 /// A key of 16, 24 or 32 bytes.
-pub(crate) struct AesCbc(Aes);
+pub(crate) struct AesCbc(CbcKey);
 
 #[cfg_attr(not(test), expect(dead_code, reason = "the formats of kubernetes/ read it"))]
 impl AesCbc {
     pub(crate) fn new(key: &[u8]) -> Result<Self> {
-        without_residue(|| Aes::new(key)).map(Self)
+        without_kernel_residue(|| CbcKey::new(key)).map(Self)
     }
 
     /// A fresh IV, then the padded ciphertext.
     pub(crate) fn seal(&self, plaintext: &[u8]) -> Result<Vec<u8>> {
         let mut iv = [0; BLOCK];
         random(&mut iv)?;
-        without_residue(|| self.seal_with(&iv, plaintext))
+        without_kernel_residue(|| self.seal_with(&iv, plaintext))
     }
 
     fn seal_with(&self, iv: &[u8; BLOCK], plaintext: &[u8]) -> Result<Vec<u8>> {
@@ -34,24 +31,22 @@ impl AesCbc {
         out.extend_from_slice(iv);
         out.extend_from_slice(plaintext);
         out.resize(out.len() + pad, pad as u8);
-        let (blocks, _) = Block::slice_as_chunks_mut(&mut out[BLOCK..]);
-        on_cipher!(&self.0, c => cbc::Encryptor::inner_iv_init(c, iv.into()).encrypt_blocks(blocks));
+        self.0.seal(iv, &mut out[BLOCK..])?;
         Ok(out)
     }
 
     /// One error, in one time, for every length and every padding that is not right.
     pub(crate) fn open(&self, sealed: &[u8]) -> Result<Vec<u8>> {
-        without_residue(|| self.open_payload(sealed))
+        without_kernel_residue(|| self.open_payload(sealed))
     }
 
     fn open_payload(&self, sealed: &[u8]) -> Result<Vec<u8>> {
-        let (iv, ciphertext) = sealed.split_first_chunk::<BLOCK>().ok_or_else(Error::authentication)?;
-        if ciphertext.is_empty() || !ciphertext.len().is_multiple_of(BLOCK) {
+        // The IV and one block at least.
+        if sealed.len() < 2 * BLOCK || !sealed.len().is_multiple_of(BLOCK) {
             return Err(Error::authentication());
         }
-        let mut out = ciphertext.to_vec();
-        let (blocks, _) = Block::slice_as_chunks_mut(&mut out);
-        on_cipher!(&self.0, c => cbc::Decryptor::inner_iv_init(c, iv.into()).decrypt_blocks(blocks));
+        let mut out = Vec::new();
+        self.0.open_onto(sealed, &mut out)?;
         let (right, pad) = padding(out.last_chunk().expect("one block at least"));
         if bool::from(told(right)) {
             out.truncate(out.len() - usize::from(told(pad)));

@@ -26,7 +26,8 @@ KERNEL = re.compile(rf"<{HERE}lanes::x86::\w+::(\w+) as {HERE}engine::Kernels>::
 # Those of an engine, and the bytes of its vectors.
 ENGINES = {"Aesni": 16, "Vaes256": 32, "Vaes512": 64}
 # The argument that is a `Data`, if there is one. Whoever adds a kernel says it here.
-KERNELS = {"set": None, "seal": "r8", "open": "r8", "prepare": None, "derive": None}
+KERNELS = {"set": None, "seal": "r8", "open": "r8", "prepare": None, "derive": None,
+           "set_cbc": None, "seal_cbc": None, "open_cbc": None}
 # Of the library's tests: they leak, and that must be told.
 LEAKING = re.compile(rf"{HERE}gcm::leaking::(\w+)::kernel$")
 LEAKS = ("by_branch", "by_address")

@@ -18,7 +18,7 @@ fn lengths() -> impl Iterator<Item = usize> {
 }
 
 /// RustCrypto's, and those that valgrind lets this processor have.
-fn engines() -> Vec<Option<Engine>> {
+pub(in crate::arch) fn engines() -> Vec<Option<Engine>> {
     let all: Vec<_> = [None].into_iter().chain(Engine::all().map(Some)).collect();
     let is_off = std::env::var_os("LIBKMS_WITHOUT").is_some();
     assert!(is_off || all.iter().flatten().any(|engine| engine.name() == "aesni"));

@@ -8,7 +8,7 @@
 #![allow(clippy::needless_range_loop, reason = "vectors and blocks are counted by one index")]
 mod bulk;
 #[cfg(all(test, target_arch = "x86_64"))]
-mod constant_time;
+pub(super) mod constant_time;
 mod data;
 mod hash;
 mod key;
@@ -16,7 +16,7 @@ mod key;
 mod leaking;
 mod message;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod xaes;
 
 pub(crate) use xaes::{Message, XaesKey, XaesSchedule, open_many, seal_many};

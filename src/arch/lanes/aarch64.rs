@@ -94,6 +94,8 @@ impl Lanes for Armv8 {
         // AESE adds its key first, where x86 adds it last.
         fn aes(state: V, key: V) -> V { veorq_u8(vaesmcq_u8(vaeseq_u8(state, vdupq_n_u8(0))), key) }
         fn aes_last(state: V, key: V) -> V { veorq_u8(vaeseq_u8(state, vdupq_n_u8(0)), key) }
+        fn inverse_aes(state: V, key: V) -> V { veorq_u8(vaesimcq_u8(vaesdq_u8(state, vdupq_n_u8(0))), key) }
+        fn inverse_aes_last(state: V, key: V) -> V { veorq_u8(vaesdq_u8(state, vdupq_n_u8(0)), key) }
         fn last_words(v: V) -> V { vqtbl1q_u8(v, vector(LAST_WORDS)) }
         fn last_words_rotated(v: V) -> V { vqtbl1q_u8(v, vector(LAST_WORDS_ROTATED)) }
         fn sums_of_words(v: V) -> V {

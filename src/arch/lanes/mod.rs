@@ -53,6 +53,10 @@ pub(super) trait Lanes: Copy + Send + Sync + 'static {
     fn aes(self, state: Self::V, key: Self::V) -> Self::V;
     /// The last round has no MixColumns.
     fn aes_last(self, state: Self::V, key: Self::V) -> Self::V;
+    /// InvShiftRows, InvSubBytes, InvMixColumns, and the round key of the equivalent inverse cipher.
+    fn inverse_aes(self, state: Self::V, key: Self::V) -> Self::V;
+    /// The last round has no InvMixColumns.
+    fn inverse_aes_last(self, state: Self::V, key: Self::V) -> Self::V;
     /// The last word of each block in all its words, as it is or rotated by a byte.
     fn last_words(self, v: Self::V) -> Self::V;
     fn last_words_rotated(self, v: Self::V) -> Self::V;

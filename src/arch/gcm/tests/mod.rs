@@ -6,7 +6,7 @@ use crate::secret::{Locked, STACK};
 use sha2::{Digest, Sha256};
 
 /// SplitMix64.
-struct Random(u64);
+pub(in crate::arch) struct Random(pub(in crate::arch) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -17,11 +17,11 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn array<const N: usize>(&mut self) -> [u8; N] {
+    pub(in crate::arch) fn array<const N: usize>(&mut self) -> [u8; N] {
         self.bytes(N).try_into().unwrap()
     }
 
-    fn bytes(&mut self, len: usize) -> Vec<u8> {
+    pub(in crate::arch) fn bytes(&mut self, len: usize) -> Vec<u8> {
         let words = (0..len.div_ceil(8)).flat_map(|_| self.next().to_le_bytes());
         words.take(len).collect()
     }
@@ -246,7 +246,7 @@ fn who_serves() {
 
 /// How deep the stack below it was used by `work`.
 #[inline(never)]
-fn depth(work: impl FnOnce()) -> usize {
+pub(in crate::arch) fn depth(work: impl FnOnce()) -> usize {
     const MOST: usize = 128 << 10;
     #[inline(never)]
     fn paint() -> *const u8 {
@@ -267,6 +267,10 @@ fn depth(work: impl FnOnce()) -> usize {
     MOST - (0..MOST).take_while(is_clean).count()
 }
 
+pub(in crate::arch) fn stack_that_is_wiped() -> usize {
+    if Engine::best().is_some() { KERNEL_STACK } else { STACK }
+}
+
 #[test]
 fn less_stack_is_used_than_is_wiped() {
     let (key, schedule) = ([7; 32], XaesSchedule::of(&[7; 32]).unwrap());
@@ -285,7 +289,7 @@ fn less_stack_is_used_than_is_wiped() {
                 gcm.seal(&[1; 12], b"aad", &mut opened).unwrap();
             }),
         ];
-        let most = if Engine::best().is_some() { KERNEL_STACK } else { STACK };
+        let most = stack_that_is_wiped();
         assert!(used.into_iter().all(|used| used > 100 && used < most - 512), "{used:?} of {most}");
 
         let portable = depth(|| {

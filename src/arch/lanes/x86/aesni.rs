@@ -80,6 +80,8 @@ impl Lanes for Aesni {
         fn xor(a: V, b: V) -> V { _mm_xor_si128(a, b) }
         fn aes(state: V, key: V) -> V { _mm_aesenc_si128(state, key) }
         fn aes_last(state: V, key: V) -> V { _mm_aesenclast_si128(state, key) }
+        fn inverse_aes(state: V, key: V) -> V { _mm_aesdec_si128(state, key) }
+        fn inverse_aes_last(state: V, key: V) -> V { _mm_aesdeclast_si128(state, key) }
         fn last_words(v: V) -> V { _mm_shuffle_epi8(v, vector(LAST_WORDS)) }
         fn last_words_rotated(v: V) -> V { _mm_shuffle_epi8(v, vector(LAST_WORDS_ROTATED)) }
         fn sums_of_words(v: V) -> V {

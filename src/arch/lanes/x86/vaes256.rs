@@ -76,6 +76,8 @@ impl Lanes for Vaes256 {
         fn xor(a: V, b: V) -> V { _mm256_xor_si256(a, b) }
         fn aes(state: V, key: V) -> V { _mm256_aesenc_epi128(state, key) }
         fn aes_last(state: V, key: V) -> V { _mm256_aesenclast_epi128(state, key) }
+        fn inverse_aes(state: V, key: V) -> V { _mm256_aesdec_epi128(state, key) }
+        fn inverse_aes_last(state: V, key: V) -> V { _mm256_aesdeclast_epi128(state, key) }
         fn last_words(v: V) -> V { _mm256_shuffle_epi8(v, every(LAST_WORDS)) }
         fn last_words_rotated(v: V) -> V { _mm256_shuffle_epi8(v, every(LAST_WORDS_ROTATED)) }
         fn sums_of_words(v: V) -> V {

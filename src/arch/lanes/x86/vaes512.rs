@@ -78,6 +78,8 @@ impl Lanes for Vaes512 {
         fn xor3(a: V, b: V, c: V) -> V { _mm512_ternarylogic_epi64(a, b, c, 0x96) }
         fn aes(state: V, key: V) -> V { _mm512_aesenc_epi128(state, key) }
         fn aes_last(state: V, key: V) -> V { _mm512_aesenclast_epi128(state, key) }
+        fn inverse_aes(state: V, key: V) -> V { _mm512_aesdec_epi128(state, key) }
+        fn inverse_aes_last(state: V, key: V) -> V { _mm512_aesdeclast_epi128(state, key) }
         fn last_words(v: V) -> V { _mm512_shuffle_epi8(v, every(LAST_WORDS)) }
         fn last_words_rotated(v: V) -> V { _mm512_shuffle_epi8(v, every(LAST_WORDS_ROTATED)) }
         fn sums_of_words(v: V) -> V {
