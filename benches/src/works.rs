@@ -1,4 +1,4 @@
-//! What is measured. To add a work (batches, CBC, files, whole records of peers): a variant of
+//! What is measured. To add a work (batches, CBC, files): a variant of
 //! [`Work`], its line in [`all`], and its contestants in [`Work::contestants`].
 use crate::{
     library::{Burst, Contestant, Library, Shared},
@@ -82,7 +82,11 @@ impl Work {
                 all
             }
             Self::Xaes(direction) => vec![xaes(direction, bytes), warm(direction, bytes)],
-            Self::Record(direction) => vec![record(direction, bytes), warm(direction, bytes)],
+            Self::Record(direction) => {
+                let mut all = vec![record(direction, bytes), warm(direction, bytes)];
+                all.extend(peers::records(direction, bytes));
+                all
+            }
             Self::Random => peers::random(),
         }
     }

@@ -1,16 +1,19 @@
 //! Each library behind one small trait.
+mod aws_esdk;
 mod aws_lc;
 mod boring_ssl;
 mod graviola;
 mod libkms;
 mod open_ssl;
 mod random;
+mod records;
 mod ring;
 mod rust_crypto;
 
 pub use self::libkms::Libkms;
 pub use aws_lc::AwsLc;
 pub use random::random;
+pub use records::records;
 
 use crate::library::Library;
 
@@ -84,9 +87,20 @@ pub fn environment(path: &str) -> Option<&'static str> {
 pub fn versions() -> Vec<(&'static str, &'static str)> {
     let packages = include_str!("../../Cargo.lock").split("[[package]]");
     let field = |package: &'static str, name: &str| package.split_once(name)?.1.split('"').nth(1);
-    let of = |name: &str| packages.clone().find(|p| field(p, "name =") == Some(name));
+    // The newest: other peers have older ones among their dependencies.
+    let of = |name: &str| packages.clone().filter(|p| field(p, "name =") == Some(name)).last();
     CRATES.iter().filter_map(|name| Some((*name, field(of(name)?, "version =")?))).collect()
 }
 
 /// OpenSSL's and BoringSSL's sources are in these.
-const CRATES: &[&str] = &["aws-lc-rs", "btls-sys", "openssl-src", "ring", "graviola", "aes-gcm"];
+const CRATES: &[&str] = &[
+    "aws-lc-rs",
+    "btls-sys",
+    "openssl-src",
+    "ring",
+    "graviola",
+    "aes-gcm",
+    "asherah",
+    "aws-esdk",
+    "tink-aead",
+];
