@@ -42,6 +42,24 @@ impl Aes256Gcm {
     }
 }
 
+/// An AES-CBC key, of 16, 24 or 32 bytes, for whole blocks.
+pub struct AesCbc(arch::CbcKey);
+
+impl AesCbc {
+    pub fn new(kernels: Kernels, key: &[u8]) -> Result<Self> {
+        arch::CbcKey::on(kernels.0, key).map(Self)
+    }
+
+    pub fn seal(&self, iv: &[u8; 16], blocks: &mut [u8]) -> Result<()> {
+        self.0.seal(iv, blocks)
+    }
+
+    /// Appends what is decrypted of an IV and the blocks behind it.
+    pub fn open(&self, sealed: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        self.0.open_onto(sealed, out)
+    }
+}
+
 /// Encrypts each in place, under a key and with a nonce of its own, and gives the tags.
 pub fn seal_batch(
     kernels: Kernels,

@@ -18,6 +18,7 @@ pub type Shared = Rc<RefCell<Messages>>;
 
 /// A [`Peer`] as works need it.
 pub trait Library {
+    fn called(&self) -> &'static str;
     fn gcm(&self, direction: Direction, key: KeyUse, messages: &Shared) -> Contestant;
     fn set_up(&self, bytes: usize) -> Contestant;
     /// Panics if it does not make of messages what [`AwsLc`] makes of them.
@@ -25,6 +26,10 @@ pub trait Library {
 }
 
 impl<P: Peer> Library for P {
+    fn called(&self) -> &'static str {
+        self.name()
+    }
+
     fn gcm(&self, direction: Direction, key: KeyUse, messages: &Shared) -> Contestant {
         let (peer, messages) = (*self, messages.clone());
         let (bytes, first) = (messages.borrow().bytes(), *messages.borrow().reused_key());

@@ -1,4 +1,4 @@
-//! What is measured. To add a work (batches, CBC, files): a variant of
+//! What is measured. To add a work (batches, files): a variant of
 //! [`Work`], its line in [`all`], and its contestants in [`Work::contestants`].
 use crate::{
     library::{Burst, Contestant, Library, Shared},
@@ -35,6 +35,8 @@ pub enum Work {
     Xaes(Direction),
     /// A whole record under a DEK that is there, with context and AAD, beside such a raw call.
     Record(Direction),
+    /// AES-256-CBC on whole blocks, under a key that is expanded.
+    Cbc(Direction),
     /// Random bytes, as for a nonce.
     Random,
 }
@@ -49,6 +51,8 @@ impl Work {
             Self::Xaes(Direction::Open) => "xaes.open",
             Self::Record(Direction::Seal) => "scope.seal",
             Self::Record(Direction::Open) => "scope.open",
+            Self::Cbc(Direction::Seal) => "cbc.seal",
+            Self::Cbc(Direction::Open) => "cbc.open",
             Self::Random => "random",
         }
     }
@@ -57,7 +61,7 @@ impl Work {
         match self {
             Self::Gcm(_, key) => Some(key),
             Self::SetUp => Some(KeyUse::Fresh),
-            Self::Xaes(_) | Self::Record(_) => Some(KeyUse::Reused),
+            Self::Xaes(_) | Self::Record(_) | Self::Cbc(_) => Some(KeyUse::Reused),
             Self::Random => None,
         }
     }
@@ -87,6 +91,7 @@ impl Work {
                 all.extend(peers::records(direction, bytes));
                 all
             }
+            Self::Cbc(direction) => peers::cbc(kernels, direction, bytes),
             Self::Random => peers::random(),
         }
     }
@@ -106,8 +111,9 @@ pub fn all(best: bool, quick: bool) -> Vec<(Work, usize)> {
         }
     }
     works.extend([64, K, 16 * K].map(|bytes| (Work::SetUp, bytes)));
+    let both = [Seal, Open];
+    works.extend(both.iter().flat_map(|d| [K, 16 * K, K * K].map(|bytes| (Work::Cbc(*d), bytes))));
     if best {
-        let both = [Seal, Open];
         works.extend(both.iter().flat_map(|d| [64, K].map(|bytes| (Work::Xaes(*d), bytes))));
         works.extend(both.map(|d| (Work::Record(d), K)));
         works.push((Work::Random, 24));

@@ -30,7 +30,7 @@ Measures libkms beside its peers and prints the ratios of time.
   --from FILE      measures nothing: prints and draws what --json wrote
   --path NAME      only these kernels: aesni, vaes256, vaes512
   --work NAME      only these works: seal, open, setup, xaes.seal, xaes.open, scope.seal,
-                   scope.open, random";
+                   scope.open, cbc.seal, cbc.open, random";
 
 #[derive(Default)]
 struct Options {
@@ -153,6 +153,7 @@ fn measure(path: &str, options: &Options) {
     let kernels = *all.iter().find(|k| k.name() == path).expect("one of this processor");
     Libkms(kernels).check();
     peers::of_path(path).iter().for_each(|peer| peer.check());
+    peers::check_cbc(kernels);
     let best = all.last().is_some_and(|k| k.name() == path);
     let time = Duration::from_millis(if options.quick { 450 } else { 1500 });
     let (cpu, mut sampler) = (machine::name(), Sampler::default());

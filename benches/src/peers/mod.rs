@@ -2,6 +2,7 @@
 mod aws_esdk;
 mod aws_lc;
 mod boring_ssl;
+mod cbc;
 mod graviola;
 mod libkms;
 mod open_ssl;
@@ -12,6 +13,7 @@ mod rust_crypto;
 
 pub use self::libkms::Libkms;
 pub use aws_lc::AwsLc;
+pub use cbc::{cbc, check_cbc};
 pub use random::random;
 pub use records::records;
 
