@@ -21,7 +21,7 @@ mod user;
 #[cfg(unix)]
 pub(crate) use access::has_access_list;
 pub(crate) use cache::forget_cached;
-pub(crate) use cbc::{BLOCK, CbcKey};
+pub(crate) use cbc::{BLOCK, CbcKey, without_cbc_residue};
 pub(crate) use clock::since_boot;
 pub(crate) use engine::Engine;
 pub(crate) use entropy::hardware_word;

@@ -3,7 +3,7 @@
 use super::random;
 use crate::{
     Error, Result,
-    arch::{BLOCK, CbcKey, without_kernel_residue},
+    arch::{BLOCK, CbcKey, without_cbc_residue, without_kernel_residue},
     secret::told,
 };
 use subtle::{Choice, ConstantTimeEq, ConstantTimeGreater};
@@ -22,7 +22,7 @@ impl AesCbc {
     pub(crate) fn seal(&self, plaintext: &[u8]) -> Result<Vec<u8>> {
         let mut iv = [0; BLOCK];
         random(&mut iv)?;
-        without_kernel_residue(|| self.seal_with(&iv, plaintext))
+        without_cbc_residue(|| self.seal_with(&iv, plaintext))
     }
 
     fn seal_with(&self, iv: &[u8; BLOCK], plaintext: &[u8]) -> Result<Vec<u8>> {
@@ -37,7 +37,7 @@ impl AesCbc {
 
     /// One error, in one time, for every length and every padding that is not right.
     pub(crate) fn open(&self, sealed: &[u8]) -> Result<Vec<u8>> {
-        without_kernel_residue(|| self.open_payload(sealed))
+        without_cbc_residue(|| self.open_payload(sealed))
     }
 
     fn open_payload(&self, sealed: &[u8]) -> Result<Vec<u8>> {
