@@ -20,7 +20,7 @@ mod user;
 
 #[cfg(unix)]
 pub(crate) use access::has_access_list;
-pub(crate) use cache::forget_cached;
+pub(crate) use cache::{begin_writing, forget_cached};
 pub(crate) use cbc::{BLOCK, CbcKey, without_cbc_residue};
 pub(crate) use clock::since_boot;
 pub(crate) use engine::Engine;

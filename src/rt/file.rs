@@ -3,12 +3,16 @@ use super::{
     disk,
     open::{OpenFile, named},
 };
-use crate::{Error, Result};
+use crate::{Error, Result, arch::begin_writing};
 use std::{
     fs::{File, Metadata, OpenOptions},
     io::{self, ErrorKind, Write},
     path::{Path, PathBuf},
 };
+
+/// What is written at once stays in memory; more is on its way to the disk while the rest comes,
+/// so that the sync at the end waits for little.
+const AT_ONCE: u64 = 8 << 20;
 
 /// A file being written that has no name yet, or, where the system has no such files,
 /// another one beside its own. Dropped without [`commit`](Self::commit), it leaves nothing;
@@ -23,6 +27,9 @@ pub struct NewFile {
     /// Its name for now, if it has one.
     temporary: Option<PathBuf>,
     target: PathBuf,
+    /// Bytes that were written, and those of them that are on their way to the disk.
+    written: u64,
+    on_its_way: u64,
 }
 
 impl NewFile {
@@ -55,7 +62,7 @@ impl NewFile {
             under_free_name(directory, create).map(|(path, file)| (file, Some(path)))
         });
         let (file, temporary) = begun.map_err(|e| Error::io(cannot(target), e))?;
-        Ok(Self { file, temporary, target: target.into() })
+        Ok(Self { file, temporary, target: target.into(), written: 0, on_its_way: 0 })
     }
 
     /// Gives it owner, group and mode of the file that it replaces, as far as the system lets
@@ -127,7 +134,14 @@ impl NewFile {
 
 impl Write for NewFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        disk::write(&self.file, bytes).map_err(|e| named(&cannot(&self.target), &e))
+        let n = disk::write(&self.file, bytes).map_err(|e| named(&cannot(&self.target), &e))?;
+        self.written += n as u64;
+        let waiting = self.written - self.on_its_way;
+        if waiting >= AT_ONCE {
+            begin_writing(&self.file, self.on_its_way, waiting);
+            self.on_its_way = self.written;
+        }
+        Ok(n)
     }
 
     fn flush(&mut self) -> io::Result<()> {
