@@ -3,6 +3,7 @@ use super::{Scope, SealOptions, scope::open_payload};
 use crate::{
     Aad, Damage, Error, Header, Result, Suite,
     rt::{NewFile, OpenFile, wait},
+    stream::check_threads,
 };
 use std::{
     fs::Metadata,
@@ -26,7 +27,10 @@ pub struct Outcome {
 }
 
 impl Scope {
-    /// Seals what `from` reads into `to`; `options` say how. Blocks.
+    /// Seals what `from` reads into `to`, on as many [`threads`](Self::threads) as this scope
+    /// says; `options` say how. Blocks. Flushes `to`.
+    ///
+    /// With several threads an error of `to` is told when the read that is under way has ended.
     ///
     /// # Errors
     /// What the KMS says; those of `from` and `to`; Misuse if another number of bytes came
@@ -35,24 +39,29 @@ impl Scope {
         &self,
         aad: Aad<'_>,
         options: &SealOptions,
-        mut from: impl Read,
-        to: impl Write,
+        from: impl Read + Send,
+        to: impl Write + Send,
     ) -> Result<Outcome> {
-        let mut to = wait(self.sealer_with(aad, options))?.writer(to);
-        let bytes = copy(&mut from, &mut to)?;
-        to.finish()?;
+        check_threads(self.threads)?;
+        let bytes = wait(self.sealer_with(aad, options))?.copy(self.threads, from, to)?;
         Ok(Outcome { bytes, damage: None })
     }
 
-    /// Opens the envelope that `from` reads into `to`, of either suite. Blocks. Of suite 2
-    /// every chunk is authenticated before it is written; that nothing is missing is known
-    /// at the end. Suite 1 is held in memory.
+    /// Opens the envelope that `from` reads into `to`, of either suite, suite 2 on as many
+    /// [`threads`](Self::threads) as this scope says. Blocks. Of suite 2 every chunk is
+    /// authenticated before it is written; that nothing is missing is known at the end. Suite 1
+    /// is held in memory.
     ///
     /// # Errors
     /// As [`Scope::open`], and those of `from` and `to`.
-    pub fn open_stream(&self, aad: Aad<'_>, mut from: impl Read, mut to: impl Write) -> Result<Outcome> {
+    pub fn open_stream(
+        &self,
+        aad: Aad<'_>,
+        mut from: impl Read + Send,
+        to: impl Write + Send,
+    ) -> Result<Outcome> {
         let header = Header::read(&mut from)?;
-        self.open_payload(aad, &header, from, &mut to)
+        self.open_payload(aad, &header, from, to)
     }
 
     /// As [`open_stream`](Self::open_stream), of an envelope whose header was read.
@@ -63,9 +72,10 @@ impl Scope {
         &self,
         aad: Aad<'_>,
         header: &Header,
-        mut from: impl Read,
-        mut to: impl Write,
+        mut from: impl Read + Send,
+        mut to: impl Write + Send,
     ) -> Result<Outcome> {
+        check_threads(self.threads)?;
         let damage = header.damage();
         if header.suite() == Suite::OneShot {
             // Whoever may not open it reads nothing; nobody reads without end.
@@ -77,14 +87,12 @@ impl Scope {
             }
             header.suite().check_payload(sealed.len() as u64)?;
             let mut plaintext = Zeroizing::new(Vec::new());
-            open_payload(&unlocked.dek, header.suite(), aad, &sealed, &mut plaintext)?;
+            open_payload(&unlocked.dek, header.suite(), 1, aad, &sealed, &mut plaintext)?;
             to.write_all(&plaintext)?;
             to.flush()?;
             return Ok(Outcome { bytes: plaintext.len() as u64, damage });
         }
-        let mut from = wait(self.opener(aad, header))?.reader(from);
-        let bytes = copy(&mut from, &mut to)?;
-        to.flush()?;
+        let bytes = wait(self.opener(aad, header))?.copy(self.threads, from, to)?;
         Ok(Outcome { bytes, damage })
     }
 

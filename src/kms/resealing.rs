@@ -1,6 +1,11 @@
 //! Reference records under the DEK of a header that is at hand.
-use super::{HeaderFile, Outcome, Scope, SealOptions, files::copy, rewrap::parse_alone};
-use crate::{Aad, Error, Result, Suite, dek::KeptDek, rt::wait, stream::Sealing};
+use super::{HeaderFile, Outcome, Scope, SealOptions, rewrap::parse_alone};
+use crate::{
+    Aad, Error, Result, Suite,
+    dek::KeptDek,
+    rt::wait,
+    stream::{Sealing, check_threads},
+};
 use std::{
     fmt,
     io::{Read, Write},
@@ -14,6 +19,8 @@ use std::{
 /// format's bound is 2^32 records of at most 64 GiB for one header, 2^25 of at most 1 TiB.
 pub struct ReferenceSealer {
     dek: KeptDek,
+    /// Those of the scope.
+    threads: usize,
 }
 
 impl Scope {
@@ -27,7 +34,7 @@ impl Scope {
         let header = parse_alone(header)?;
         let kms = &self.kms.0;
         let dek = KeptDek::of_header(&kms.keks, &header, &self.context, kms.sealer.policy()).await?;
-        Ok(ReferenceSealer { dek })
+        Ok(ReferenceSealer { dek, threads: self.threads })
     }
 
     /// The same with the header in a file. If there is no file it is made first, with a new
@@ -48,7 +55,7 @@ impl Scope {
         let (suite, policy) = (Suite::Chunked, kms.sealer.policy());
         let dek = wait(KeptDek::generate(&kms.keks, suite, &self.context, options.store_context, policy))?;
         if file.insert(dek.header.bytes())? {
-            return Ok(ReferenceSealer { dek });
+            return Ok(ReferenceSealer { dek, threads: self.threads });
         }
         // Another was quicker: theirs is the one that stays.
         let gone = || Error::misuse(format!("{}: a link to nothing, or gone again", file.path().display()));
@@ -87,7 +94,8 @@ impl ReferenceSealer {
         self.dek.stream(aad.as_bytes(), len)
     }
 
-    /// Seals what `from` reads into `to`. Blocks.
+    /// Seals what `from` reads into `to`, on as many threads as the scope said: as
+    /// [`Scope::seal_stream`]. Blocks.
     ///
     /// # Errors
     /// As [`sealer`](Self::sealer), and those of `from` and `to`; Misuse if another number of
@@ -96,12 +104,11 @@ impl ReferenceSealer {
         &self,
         aad: Aad<'_>,
         len: Option<u64>,
-        mut from: impl Read,
-        to: impl Write,
+        from: impl Read + Send,
+        to: impl Write + Send,
     ) -> Result<Outcome> {
-        let mut to = self.sealer(aad, len)?.writer(to);
-        let bytes = copy(&mut from, &mut to)?;
-        to.finish()?;
+        check_threads(self.threads)?;
+        let bytes = self.sealer(aad, len)?.copy(self.threads, from, to)?;
         Ok(Outcome { bytes, damage: None })
     }
 }

@@ -22,6 +22,8 @@ pub struct Scope {
     slot: OnceLock<Arc<Slot>>,
     /// A stored context can hold keys that no caller can name: it opens nothing.
     reserved: bool,
+    /// On one stream or file.
+    pub(super) threads: usize,
 }
 
 /// What opening gave.
@@ -66,7 +68,7 @@ pub struct ReferenceRecord {
 impl Scope {
     pub(super) fn new(kms: Kms, context: EncryptionContext) -> Self {
         let reserved = context.is_reserved();
-        Self { kms, context, slot: OnceLock::new(), reserved }
+        Self { kms, context, slot: OnceLock::new(), reserved, threads: 1 }
     }
 
     /// The keys and policies.
@@ -84,7 +86,24 @@ impl Scope {
     /// # Errors
     /// As [`EncryptionContext::with`].
     pub fn with(&self, key: impl Into<String>, value: impl Into<String>) -> Result<Self> {
-        Ok(Self::new(self.kms.clone(), self.context.with(key, value)?))
+        Ok(Self::new(self.kms.clone(), self.context.with(key, value)?).threads(self.threads))
+    }
+
+    /// This scope, with so many threads on one large file, stream or slice of suite 2: 1 to 256,
+    /// the calling one among them, and others for as long as the call lasts, as far as there is
+    /// work for them. They read, work and write at once; what is written is what one thread
+    /// writes, in the same order.
+    ///
+    /// 1 unless set: then no thread is started. Each takes some 600 KiB; more than processors
+    /// are of no use. What uses them: [`seal_stream`](Self::seal_stream),
+    /// [`open_stream`](Self::open_stream), [`open_payload`](Self::open_payload),
+    /// [`seal_file`](Self::seal_file), [`open_file`](Self::open_file), [`open`](Self::open) of
+    /// suite 2, and a [`ReferenceSealer`](crate::ReferenceSealer) made after this. With another
+    /// number they are Misuse.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
     }
 
     /// Seals one record: suite 1, header included. Without a call to the KMS, and ready at
@@ -159,7 +178,7 @@ impl Scope {
         let payload = &sealed[header.len()..];
         header.suite().check_payload(payload.len() as u64)?;
         let unlocked = self.unlock(&header).await?;
-        open_payload(&unlocked.dek, header.suite(), aad, payload, out)?;
+        open_payload(&unlocked.dek, header.suite(), self.threads, aad, payload, out)?;
         Ok(unlocked)
     }
 
@@ -228,7 +247,7 @@ pub(super) fn open_record(
     record: &[u8],
 ) -> Result<Opened> {
     let mut plaintext = Vec::new();
-    open_payload(&unlocked.dek, reference.suite, aad, &record[Reference::LEN..], &mut plaintext)?;
+    open_payload(&unlocked.dek, reference.suite, 1, aad, &record[Reference::LEN..], &mut plaintext)?;
     Ok(Opened { plaintext, freshness: unlocked.freshness, key_id: unlocked.key_id })
 }
 
@@ -236,6 +255,7 @@ pub(super) fn open_record(
 pub(super) fn open_payload(
     dek: &OpenDek,
     suite: Suite,
+    threads: usize,
     aad: Aad<'_>,
     payload: &[u8],
     out: &mut Vec<u8>,
@@ -244,9 +264,16 @@ pub(super) fn open_payload(
         Suite::OneShot => dek.one_shot()?.open(aad.as_bytes(), payload, out),
         Suite::Chunked => {
             let start = out.len();
-            let mut stream = Opening::at(0, dek.payload().clone(), aad.as_bytes()).stream();
-            let pushed = stream.push(payload, out).and_then(|()| stream.finish(out));
-            pushed.inspect_err(|_| wipe_from(out, start))
+            let opening = Opening::at(0, dek.payload().clone(), aad.as_bytes());
+            // At once: a vector that grows leaves plaintext behind.
+            out.reserve(payload.len());
+            let opened = if threads == 1 {
+                let mut stream = opening.stream();
+                stream.push(payload, out).and_then(|()| stream.finish(out))
+            } else {
+                opening.copy(threads, payload, &mut *out).map(drop)
+            };
+            opened.inspect_err(|_| wipe_from(out, start))
         }
     }
 }

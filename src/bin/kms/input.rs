@@ -7,7 +7,7 @@ use crate::{
 use indicatif::ProgressBar;
 use std::{
     fs::{File, Metadata},
-    io::{self, Read, Seek, SeekFrom, StdinLock},
+    io::{self, Read, Seek, SeekFrom, Stdin},
 };
 
 /// A file or standard input, and how far it was read.
@@ -21,7 +21,7 @@ pub(crate) struct Input {
 }
 
 enum From {
-    Stdin(StdinLock<'static>),
+    Stdin(Stdin),
     File(File),
 }
 
@@ -29,7 +29,7 @@ impl Input {
     pub(crate) fn open(source: &Source) -> Result<Self, Failure> {
         let bar = ProgressBar::hidden();
         let Source::File(path) = source else {
-            return Ok(Self { from: From::Stdin(io::stdin().lock()), len: None, about: None, bar });
+            return Ok(Self { from: From::Stdin(io::stdin()), len: None, about: None, bar });
         };
         let file = File::open(path).map_err(|e| Failure::io("cannot read", &e))?;
         let about = file.metadata().map_err(|e| Failure::io("cannot read", &e))?;

@@ -6,7 +6,7 @@ use crate::{
 use libkms::NewFile;
 use std::{
     fs::{self, File, Metadata, OpenOptions},
-    io::{self, StdoutLock, Write},
+    io::{self, Stdout, Write},
     path::{Path, PathBuf},
 };
 
@@ -17,7 +17,7 @@ pub(crate) struct Output {
 }
 
 enum To {
-    Stdout(StdoutLock<'static>),
+    Stdout(Stdout),
     New {
         file: NewFile,
         replace: bool,
@@ -37,7 +37,7 @@ impl Output {
         like: Option<&Metadata>,
     ) -> Result<Self, Failure> {
         let (to, name) = match target {
-            Target::Stdout => (To::Stdout(io::stdout().lock()), "standard output".into()),
+            Target::Stdout => (To::Stdout(io::stdout()), "standard output".into()),
             Target::Nowhere => (To::Nowhere, String::new()),
             Target::Named(path) if is_special(path) => {
                 let cannot = |e| Failure::io(&format!("cannot write {}", path.display()), &e);

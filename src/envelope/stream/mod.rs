@@ -4,11 +4,13 @@
 //! whatever moves the bytes. Over `std::io` there are
 //! [`Sealing::writer`], [`Sealing::reader`], [`Opening::reader`], [`Opening::writer`] and,
 //! for random access, [`Opening::seekable`]; the same over tokio's traits are called
-//! `tokio_writer` and so on (feature `tokio`). For object stores, [`Opening::plan`] maps a
+//! `tokio_writer` and so on (feature `tokio`). From a reader to a writer, on as many threads as
+//! you say, goes [`Scope::seal_stream`](crate::Scope::seal_stream). For object stores, [`Opening::plan`] maps a
 //! range of the plaintext to the one range of the object that holds it.
 //!
 //! A payload is never appended to, changed in part or resumed: a chunk sealed twice under
 //! one salt would repeat a nonce. New bytes are a new payload.
+mod bulk;
 #[cfg(feature = "tokio")]
 mod on_tokio;
 mod open;
@@ -21,6 +23,7 @@ mod seek;
 mod vectors;
 mod write;
 
+pub(crate) use bulk::check_threads;
 #[cfg(feature = "tokio")]
 pub use on_tokio::{AsyncOpenReader, AsyncOpenWriter, AsyncSealReader, AsyncSealWriter, AsyncSeekReader};
 pub use open::{OpenStream, Opening};

@@ -22,11 +22,7 @@ pub struct Sealing {
     /// Plaintext of the chunk begun, shorter than [`CHUNK`].
     partial: Zeroizing<Vec<u8>>,
     index: u64,
-    /// Bytes that may still come; with `exact`, that must.
-    left: u64,
-    exact: bool,
-    /// What all streams of this DEK may still take together.
-    budget: Option<Arc<AtomicU64>>,
+    allowance: Allowance,
     failed: Option<Error>,
 }
 
@@ -42,16 +38,20 @@ impl Sealing {
             head,
             partial: Zeroizing::new(Vec::with_capacity(CHUNK)),
             index: 0,
-            left: len.unwrap_or(u64::MAX),
-            exact: len.is_some(),
-            budget: None,
+            allowance: Allowance { left: len.unwrap_or(u64::MAX), exact: len.is_some(), budget: None },
             failed: None,
         })
     }
 
     /// Has its bytes taken from what is left for several streams.
-    pub(crate) fn within(self, budget: Arc<AtomicU64>) -> Self {
-        Self { budget: Some(budget), ..self }
+    pub(crate) fn within(mut self, budget: Arc<AtomicU64>) -> Self {
+        self.allowance.budget = Some(budget);
+        self
+    }
+
+    /// Key, header copies with the head of the payload, and allowance, of one not yet begun.
+    pub(super) fn into_parts(self) -> (Cobblestone, Vec<u8>, Allowance) {
+        (self.key, self.head, self.allowance)
     }
 
     /// How long the envelope of `plaintext` bytes is: object stores want it first.
@@ -85,13 +85,7 @@ impl Sealing {
 
     fn try_push(&mut self, mut plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
         self.check()?;
-        self.left = self
-            .left
-            .checked_sub(plaintext.len() as u64)
-            .ok_or_else(|| Error::misuse("more bytes than were announced for this stream"))?;
-        if let Some(budget) = &self.budget {
-            take_from(budget, plaintext.len() as u64)?;
-        }
+        self.allowance.take(plaintext.len() as u64)?;
         out.append(&mut self.head);
         out.reserve(plaintext.len() + (plaintext.len() / CHUNK + 1) * TAG);
         if !self.partial.is_empty() {
@@ -113,9 +107,7 @@ impl Sealing {
 
     fn try_finish(&mut self, out: &mut Vec<u8>) -> Result<()> {
         self.check()?;
-        if self.exact && self.left != 0 {
-            return Err(Error::misuse("fewer bytes than were announced for this stream"));
-        }
+        self.allowance.end()?;
         out.append(&mut self.head);
         self.flush_partial(out)?;
         self.failed = Some(Error::misuse("this stream is finished"));
@@ -146,6 +138,34 @@ impl Sealing {
     /// The envelope of what `inner` reads, as a `Read`.
     pub fn reader<R: io::Read>(self, inner: R) -> SealReader<R> {
         SealReader::new(self, inner)
+    }
+}
+
+/// How many bytes a stream may still take.
+pub(super) struct Allowance {
+    /// With `exact`, so many must come.
+    left: u64,
+    exact: bool,
+    /// What all streams of this DEK may still take together.
+    budget: Option<Arc<AtomicU64>>,
+}
+
+impl Allowance {
+    pub(super) const ENDLESS: Self = Self { left: u64::MAX, exact: false, budget: None };
+
+    /// Takes `n` bytes; Misuse or Limit if that is too many.
+    pub(super) fn take(&mut self, n: u64) -> Result<()> {
+        let said = "more bytes than were announced for this stream";
+        self.left = self.left.checked_sub(n).ok_or_else(|| Error::misuse(said))?;
+        self.budget.as_ref().map_or(Ok(()), |budget| take_from(budget, n))
+    }
+
+    /// Misuse if more must come.
+    pub(super) fn end(&self) -> Result<()> {
+        if self.exact && self.left != 0 {
+            return Err(Error::misuse("fewer bytes than were announced for this stream"));
+        }
+        Ok(())
     }
 }
 
