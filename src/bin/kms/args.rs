@@ -10,7 +10,11 @@ pub(crate) use policy::{AwsPolicyArgs, PolicyCommand};
 use crate::failure::{EXIT_CODES, Failure};
 use clap::{Parser, Subcommand, error::ErrorKind};
 use clap_complete::Shell;
-use std::path::PathBuf;
+use libkms::Aad;
+use std::{path::PathBuf, thread};
+
+/// So many hold 40 MiB; and no disk is faster.
+const USUAL_THREADS: usize = 64;
 
 /// Seals files under keys you own, and opens them
 ///
@@ -66,9 +70,6 @@ pub(crate) struct SealArgs {
     pub(crate) files: Files,
     #[command(flatten)]
     pub(crate) keys: Keys,
-    /// Additional authenticated data: bound to the file, not stored [default: empty]
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
-    pub(crate) aad: Option<String>,
     /// How often the header stands in a file: twice outlives damage to one, and leaves room
     /// for a change of keys in place [default: 2 for 1 MiB and more, or where the length is
     /// not known]
@@ -92,9 +93,6 @@ pub(crate) struct OpenArgs {
     pub(crate) files: Files,
     #[command(flatten)]
     pub(crate) keys: Keys,
-    /// Additional authenticated data: bound to the file, not stored [default: empty]
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
-    pub(crate) aad: Option<String>,
     /// Write only these bytes of the plaintext of one FILE, to standard output unless -o:
     /// half-open, `A..` to the end, `..B` from the start
     #[arg(long, value_name = "A..B", value_parser = range, conflicts_with_all = ["recursive", "verify"])]
@@ -305,6 +303,24 @@ pub(crate) struct Files {
     /// Overwrite outputs that exist
     #[arg(long)]
     pub(crate) force: bool,
+    /// Additional authenticated data: bound to the file, not stored [default: empty]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) aad: Option<String>,
+    /// How many threads work on one file, 1 to 256 [default: as many as there are processors,
+    /// and at most 64]
+    #[arg(long, value_name = "N", value_parser = number)]
+    threads: Option<usize>,
+}
+
+impl Files {
+    pub(crate) fn aad(&self) -> Aad<'_> {
+        Aad::from(self.aad.as_deref().unwrap_or_default())
+    }
+
+    pub(crate) fn threads(&self) -> usize {
+        let usual = || thread::available_parallelism().map_or(1, |n| n.get().min(USUAL_THREADS));
+        self.threads.unwrap_or_else(usual)
+    }
 }
 
 /// Under what it is sealed.
@@ -337,6 +353,10 @@ impl Keys {
     pub(crate) fn are_the_users(&self) -> bool {
         self.kek.is_empty() && self.opens_with.is_empty() && self.config.is_none()
     }
+}
+
+fn number(text: &str) -> Result<usize, &'static str> {
+    text.parse().ok().filter(|n| (1..=256).contains(n)).ok_or("1 to 256")
 }
 
 fn pair(text: &str) -> Result<(String, String), &'static str> {

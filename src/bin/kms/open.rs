@@ -9,7 +9,7 @@ use crate::{
     output::Output,
     plan::{Job, Outputs, Source, Target, each, jobs},
 };
-use libkms::{Aad, Scope, Suite};
+use libkms::{Scope, Suite};
 use std::{
     io::{self, BufRead},
     process::ExitCode,
@@ -54,9 +54,9 @@ fn open(
     let header = header::read(&mut input, kept)?;
     let context = context::choose(args.stored_context, named.context(), &header)?;
     let told = args.stored_context.then(|| context::told(&context));
-    let scope = named.kms().scope(context);
+    let scope = named.kms().scope(context).threads(args.files.threads());
     let mut output = Output::begin(from, to, args.files.force, input.about.as_ref())?;
-    let aad = Aad::from(args.aad.as_deref().unwrap_or_default());
+    let aad = args.files.aad();
     let outcome = match (args.range, header.suite()) {
         (None, Suite::OneShot) => {
             let payload = input.at_most(MOST_ONE_SHOT, TOO_LONG)?;

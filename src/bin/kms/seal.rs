@@ -8,7 +8,7 @@ use crate::{
     output::Output,
     plan::{Outputs, Source, Target, each, jobs},
 };
-use libkms::{Aad, Copies, DekPolicy, ReferenceSealer, Scope, SealOptions};
+use libkms::{Copies, DekPolicy, ReferenceSealer, Scope, SealOptions};
 use std::{path::Path, process::ExitCode};
 
 pub(crate) fn run(args: &SealArgs) -> Result<ExitCode, Failure> {
@@ -16,11 +16,11 @@ pub(crate) fn run(args: &SealArgs) -> Result<ExitCode, Failure> {
     if let Some(header) = &args.header {
         // The DEK of a header is meant for many runs: what bounds it is the format.
         let policy = DekPolicy::default().for_messages(DekPolicy::MOST_MESSAGES).for_bytes(u64::MAX);
-        let scope = keks::scope_with(&args.keys, Missing::Create, policy)?;
+        let scope = keks::scope_with(&args.keys, Missing::Create, policy)?.threads(args.files.threads());
         let sealer = sealer(&scope, header)?;
         return Ok(each(jobs, |from, to| seal_reference(&sealer, args, header, from, to)));
     }
-    let scope = keks::scope(&args.keys, Missing::Create)?;
+    let scope = keks::scope(&args.keys, Missing::Create)?.threads(args.files.threads());
     Ok(each(jobs, |from, to| seal(&scope, args, from, to)))
 }
 
@@ -36,8 +36,7 @@ fn seal(scope: &Scope, args: &SealArgs, from: &Source, to: &Target) -> Result<()
         None => {}
     }
     let mut output = Output::begin(from, to, args.files.force, input.about.as_ref())?;
-    let aad = Aad::from(args.aad.as_deref().unwrap_or_default());
-    scope.seal_stream(aad, &options, input.whole(), &mut output)?;
+    scope.seal_stream(args.files.aad(), &options, input.whole(), &mut output)?;
     output.finish()
 }
 
@@ -56,7 +55,6 @@ fn seal_reference(
     spare(header, to)?;
     let input = Input::open(from)?.shown(from, to);
     let mut output = Output::begin(from, to, args.files.force, input.about.as_ref())?;
-    let aad = Aad::from(args.aad.as_deref().unwrap_or_default());
-    sealer.seal_stream(aad, input.len, input.whole(), &mut output)?;
+    sealer.seal_stream(args.files.aad(), input.len, input.whole(), &mut output)?;
     output.finish()
 }

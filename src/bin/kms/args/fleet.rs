@@ -1,5 +1,5 @@
 //! The command line of what works on many sealed files.
-use super::Keys;
+use super::{Keys, number};
 use crate::failure::EXIT_CODES;
 use libkms::KeyId;
 use std::path::PathBuf;
@@ -43,7 +43,7 @@ pub(crate) struct RewrapArgs {
     pub(crate) stored_context: bool,
     /// How many files are worked on at once, 1 to 256 [default: as many as there are
     /// processors, and at least 4]
-    #[arg(long, value_name = "N", value_parser = jobs)]
+    #[arg(long, value_name = "N", value_parser = number)]
     pub(crate) jobs: Option<usize>,
     /// Print JSON
     #[arg(long)]
@@ -93,15 +93,11 @@ pub(crate) struct StaleArgs {
     pub(crate) key: Vec<String>,
     /// How many files are looked at at once, 1 to 256 [default: as many as there are
     /// processors, and at least 4]
-    #[arg(long, value_name = "N", value_parser = jobs)]
+    #[arg(long, value_name = "N", value_parser = number)]
     pub(crate) jobs: Option<usize>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-fn jobs(text: &str) -> Result<usize, &'static str> {
-    text.parse().ok().filter(|n| (1..=256).contains(n)).ok_or("1 to 256")
 }
 
 /// What no header can name is a mistake: that nothing names it is no answer.
