@@ -31,6 +31,8 @@ pub(crate) use gcm::{
     Aes256Gcm, Message, XaesKey, XaesSchedule, open_many, seal_many, wipe_from, without_kernel_residue,
 };
 pub(crate) use link::{link_open_file, rename_new};
-pub(crate) use portable::{Aes, on_cipher};
+pub(crate) use portable::Aes;
+#[cfg(any(test, feature = "local"))]
+pub(crate) use portable::on_cipher;
 #[cfg(all(unix, any(feature = "config", feature = "local")))]
 pub(crate) use user::effective_user;

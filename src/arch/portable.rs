@@ -55,6 +55,7 @@ macro_rules! on_cipher {
         }
     };
 }
+#[cfg_attr(not(any(test, feature = "local")), allow(unused_imports))]
 pub(crate) use on_cipher;
 
 type Block = aes::cipher::Array<u8, aes::cipher::consts::U16>;

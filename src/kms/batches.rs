@@ -118,7 +118,7 @@ fn to_open<'a>(unlocked: &'a Result<(Unlocked, usize)>, aad: Aad<'a>, sealed: &'
     match dek.suite() {
         Suite::OneShot => Ok(Work::Message(dek.one_shot()?.to_open(aad.as_bytes(), payload, out))),
         Suite::Chunked => {
-            open_payload(dek, Suite::Chunked, aad, payload, &mut out)?;
+            open_payload(dek, Suite::Chunked, 1, aad, payload, &mut out)?;
             Ok(Work::Done(out))
         }
     }

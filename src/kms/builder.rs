@@ -5,6 +5,7 @@ use crate::{
     dek::{DekPolicy, Keks, Opener, Rewrapper, Sealer, WrapPolicy},
     kek::{Kek, KmsBackend, Role},
     rt::{Background, Runtime},
+    stream::check_threads,
 };
 use std::sync::Arc;
 
@@ -77,8 +78,9 @@ impl Builder {
         self
     }
 
-    /// On how many threads a batch is worked, the caller's included: one unless set, and at least
-    /// one. They are started for a batch that is large enough, and end with it.
+    /// On how many threads its batches are worked, the caller's included, and the streams of those
+    /// of its scopes that do not say ([`Scope::threads`](super::Scope::threads)): 1 to 256, one
+    /// unless set. They are started for what is large enough, and end with it.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads;
         self
@@ -99,9 +101,7 @@ impl Builder {
         if self.keks.iter().filter(|k| k.1 == Role::Wraps).count() > 16 {
             return Err(Error::misuse("an envelope has at most 16 recipients"));
         }
-        if self.threads == 0 {
-            return Err(Error::misuse("a batch is worked on at least one thread: the caller's"));
-        }
+        check_threads(self.threads)?;
         if self.most_sealing == 0 || self.most_opening == 0 {
             return Err(Error::misuse("a Kms keeps at least one DEK of each kind"));
         }

@@ -67,8 +67,8 @@ pub struct ReferenceRecord {
 
 impl Scope {
     pub(super) fn new(kms: Kms, context: EncryptionContext) -> Self {
-        let reserved = context.is_reserved();
-        Self { kms, context, slot: OnceLock::new(), reserved, threads: 1 }
+        let (reserved, threads) = (context.is_reserved(), kms.0.threads);
+        Self { kms, context, slot: OnceLock::new(), reserved, threads }
     }
 
     /// The keys and policies.

@@ -37,7 +37,7 @@ impl Sealing {
             }
             batch.chunks(plaintext, CHUNK, |index, chunk| key.seal_chunk(index, chunk, out))
         };
-        Turns::new(Input::new(from, CHUNK, allowance), to, seal).run(threads)
+        Turns::new(threads, Input::new(from, CHUNK, allowance), to, seal).run()
     }
 }
 
@@ -58,7 +58,8 @@ impl Opening {
             }
             batch.chunks(sealed, SEALED_CHUNK, |index, chunk| key.open_chunk(index, chunk, out))
         };
-        let sealed = Turns::new(Input::new(from, SEALED_CHUNK, Allowance::ENDLESS), to, open).run(threads)?;
+        let sealed =
+            Turns::new(threads, Input::new(from, SEALED_CHUNK, Allowance::ENDLESS), to, open).run()?;
         Ok(sealed - (sealed / SEALED_CHUNK as u64 + 1) * TAG as u64)
     }
 }

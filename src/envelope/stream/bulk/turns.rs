@@ -24,8 +24,9 @@ use zeroize::Zeroizing;
 pub(super) struct Turns<R, W, F> {
     input: Mutex<Input<R>>,
     output: Mutex<Output<W>>,
-    /// The next batch may be written, or none any more.
-    turn: Condvar,
+    /// The next batch may be written, or none any more: the thread of batch `n` waits at place
+    /// `n` of as many as there are threads, alone.
+    turns: Box<[Condvar]>,
     /// Nothing more is to be read.
     over: AtomicBool,
     /// Threads that may yet be started.
@@ -59,21 +60,21 @@ where
     F: Fn(&Batch, &[u8], &mut Vec<u8>) -> Result<()> + Sync,
 {
     /// `work` appends what becomes of a batch; what it appended before an error is written, too.
-    pub(super) fn new(input: Input<R>, to: W, work: F) -> Self {
+    /// On so many threads at most, this one among them.
+    pub(super) fn new(threads: usize, input: Input<R>, to: W, work: F) -> Self {
         Self {
             input: Mutex::new(input),
             output: Mutex::new(Output { to, next: 0, end: None }),
-            turn: Condvar::new(),
+            turns: (0..threads).map(|_| Condvar::new()).collect(),
             over: AtomicBool::new(false),
-            to_start: AtomicUsize::new(0),
+            to_start: AtomicUsize::new(threads - 1),
             work,
         }
     }
 
-    /// Does it all, on so many threads at most, this one among them, and gives the number of
-    /// bytes read; or the error that stands first in the stream. A panic goes on here.
-    pub(super) fn run(self, threads: usize) -> Result<u64> {
-        self.to_start.store(threads - 1, Ordering::Relaxed);
+    /// Does it all, and gives the number of bytes read; or the error that stands first in the
+    /// stream. A panic goes on here.
+    pub(super) fn run(self) -> Result<u64> {
         scope(|scope| self.take_part(scope));
         let bytes = lock(&self.input).bytes();
         let end = lock(&self.output).end.take();
@@ -122,7 +123,7 @@ where
     fn write(&self, batch: Batch, made: Result<()>, out: &[u8]) -> bool {
         let mut output = lock(&self.output);
         while output.next != batch.number && output.end.is_none() {
-            output = self.turn.wait(output).unwrap_or_else(PoisonError::into_inner);
+            output = self.turn(batch.number).wait(output).unwrap_or_else(PoisonError::into_inner);
         }
         if output.end.is_some() {
             return false;
@@ -133,7 +134,7 @@ where
         };
         let Some(end) = end else {
             output.next += 1;
-            self.turn.notify_all();
+            self.turn(output.next).notify_one();
             return true;
         };
         let end = end.and_then(|()| Ok(output.to.flush()?));
@@ -144,6 +145,11 @@ where
     fn finish(&self, output: &mut Output<W>, end: End) {
         output.end.get_or_insert(end);
         self.over.store(true, Ordering::Relaxed);
-        self.turn.notify_all();
+        self.turns.iter().for_each(Condvar::notify_one);
+    }
+
+    /// No thread reads another batch before its last one is written.
+    fn turn(&self, batch: u64) -> &Condvar {
+        &self.turns[(batch % self.turns.len() as u64) as usize]
     }
 }
