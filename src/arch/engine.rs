@@ -5,7 +5,7 @@ use super::lanes::Armv8;
 use super::lanes::{Aesni, Vaes256, Vaes512};
 use super::{
     cbc::{self, BLOCK},
-    gcm::{Data, Derivation, Key, Keys, MANY, Rounds, crypt, derive, derive_many, many, prepare, set},
+    gcm::{Data, Halves, Key, Keys, Rounds, crypt, derive, derive_one, many, prepare, set, set_many},
     lanes::{Block, Lanes},
 };
 use std::{mem::MaybeUninit, sync::OnceLock};
@@ -93,14 +93,13 @@ impl Engine {
         kernels_of!(self, t => t.derive(key, rounds, context, blocks));
     }
 
-    /// [`derive_many`]: as many keys as [`many`](Self::many) says.
-    pub(super) fn derive_many(self, keys: &mut Keys, of: &[Derivation<'_>; MANY], blocks: usize) {
-        kernels_of!(self, t => t.derive_many(keys, of, blocks));
+    /// [`derive_one`].
+    pub(super) fn derive_one(self, halves: &mut Halves, k: usize, rounds: &Rounds, context: &[u8; 12]) {
+        kernels_of!(self, t => t.derive_one(halves, k, rounds, context));
     }
 
-    /// `gcm::set_many`.
-    #[cfg(any(test, libkms_raw))]
-    pub(super) fn set_many(self, keys: &mut Keys, halves: &[[Block; MANY]; 2], blocks: usize) {
+    /// [`set_many`]: as many keys as [`many`](Self::many) says.
+    pub(super) fn set_many(self, keys: &mut Keys, halves: &Halves, blocks: usize) {
         kernels_of!(self, t => t.set_many(keys, halves, blocks));
     }
 
@@ -147,9 +146,8 @@ trait Kernels: Lanes {
     fn open(self, key: &Key, nonce: &[u8; 12], aad: &[u8], data: Data<'_>) -> Block;
     fn prepare(self, rounds: &mut Rounds, key: &[u8; 32]);
     fn derive(self, key: &mut Key, rounds: &Rounds, context: &[u8; 12], blocks: usize);
-    fn derive_many(self, keys: &mut Keys, of: &[Derivation<'_>; MANY], blocks: usize);
-    #[cfg(any(test, libkms_raw))]
-    fn set_many(self, keys: &mut Keys, halves: &[[Block; MANY]; 2], blocks: usize);
+    fn derive_one(self, halves: &mut Halves, k: usize, rounds: &Rounds, context: &[u8; 12]);
+    fn set_many(self, keys: &mut Keys, halves: &Halves, blocks: usize);
     fn set_cbc(self, key: &mut cbc::Key, bytes: &[u8]);
     fn seal_cbc(self, keys: &[Block], iv: &[u8; BLOCK], blocks: &mut [u8]);
     fn open_cbc(self, keys: &[Block], sealed: &[u8], out: &mut [MaybeUninit<u8>]);
@@ -183,12 +181,10 @@ macro_rules! kernels {
             kernel!($token, $features,
                 fn derive(key: &mut Key, rounds: &Rounds, context: &[u8; 12], blocks: usize) -> () = derive);
             kernel!($token, $features,
-                fn derive_many(keys: &mut Keys, of: &[Derivation<'_>; MANY], blocks: usize) -> ()
-                    = derive_many);
-            #[cfg(any(test, libkms_raw))]
+                fn derive_one(halves: &mut Halves, k: usize, rounds: &Rounds, context: &[u8; 12]) -> () = derive_one);
             kernel!($token, $features,
-                fn set_many(keys: &mut Keys, halves: &[[Block; MANY]; 2], blocks: usize) -> ()
-                    = super::gcm::set_many);
+                fn set_many(keys: &mut Keys, halves: &Halves, blocks: usize) -> ()
+                    = set_many);
             kernel!($token, $features, fn set_cbc(key: &mut cbc::Key, bytes: &[u8]) -> () = cbc::set);
             kernel!($token, $features,
                 fn seal_cbc(keys: &[Block], iv: &[u8; BLOCK], blocks: &mut [u8]) -> () = cbc::seal);

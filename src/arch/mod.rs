@@ -28,7 +28,8 @@ pub(crate) use entropy::hardware_word;
 #[cfg(libkms_raw)]
 pub(crate) use gcm::seal_each_in_place;
 pub(crate) use gcm::{
-    Aes256Gcm, Message, XaesKey, XaesSchedule, open_many, seal_many, wipe_from, without_kernel_residue,
+    Aes256Gcm, Message, XaesKey, XaesSchedule, open_many, seal_many, too_long, wipe_from,
+    without_kernel_residue,
 };
 pub(crate) use link::{link_open_file, rename_new};
 pub(crate) use portable::Aes;

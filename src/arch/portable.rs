@@ -18,21 +18,19 @@ impl Aes256Gcm {
         Self(aes_gcm::Aes256Gcm::new(key.into()))
     }
 
-    /// Encrypts in place and gives the tag. Limit beyond 2^36 - 32 bytes.
-    pub(super) fn seal(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8]) -> Result<[u8; 16]> {
-        self.0
-            .encrypt_inout_detached(nonce.into(), aad, InOutBuf::from(data))
-            .map(Into::into)
-            .map_err(|_| Error::limit("more than 2^36 - 32 bytes in one AES-GCM message"))
+    /// Encrypts in place and gives the tag; `None` beyond 2^36 - 32 bytes.
+    pub(super) fn seal(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8]) -> Option<[u8; 16]> {
+        self.0.encrypt_inout_detached(nonce.into(), aad, InOutBuf::from(data)).ok().map(Into::into)
     }
 
-    /// Decrypts in place; on failure `data` is all zeros.
-    pub(super) fn open(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8], tag: &[u8; 16]) -> Result<()> {
+    /// Decrypts in place, and says whether it is authentic; if not, `data` is all zeros.
+    pub(super) fn open(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8], tag: &[u8; 16]) -> bool {
         let inout = InOutBuf::from(&mut *data);
-        told(self.0.decrypt_inout_detached(nonce.into(), aad, inout, tag.into())).map_err(|_| {
+        let is_right = told(self.0.decrypt_inout_detached(nonce.into(), aad, inout, tag.into())).is_ok();
+        if !is_right {
             data.zeroize();
-            Error::authentication()
-        })
+        }
+        is_right
     }
 }
 

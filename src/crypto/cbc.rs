@@ -37,23 +37,24 @@ impl AesCbc {
 
     /// One error, in one time, for every length and every padding that is not right.
     pub(crate) fn open(&self, sealed: &[u8]) -> Result<Vec<u8>> {
-        without_cbc_residue(|| self.open_payload(sealed))
-    }
-
-    fn open_payload(&self, sealed: &[u8]) -> Result<Vec<u8>> {
         // The IV and one block at least.
         if sealed.len() < 2 * BLOCK || !sealed.len().is_multiple_of(BLOCK) {
             return Err(Error::authentication());
         }
+        without_cbc_residue(|| self.open_payload(sealed))?.ok_or_else(Error::authentication)
+    }
+
+    /// `None` with wrong padding.
+    fn open_payload(&self, sealed: &[u8]) -> Result<Option<Vec<u8>>> {
         let mut out = Vec::new();
         self.0.open_onto(sealed, &mut out)?;
         let (right, pad) = padding(out.last_chunk().expect("one block at least"));
         if bool::from(told(right)) {
             out.truncate(out.len() - usize::from(told(pad)));
-            Ok(out)
+            Ok(Some(out))
         } else {
             out.zeroize();
-            Err(Error::authentication())
+            Ok(None)
         }
     }
 }

@@ -1,7 +1,7 @@
 //! C2SP chunked encryption (<https://c2sp.org/chunked-encryption>), instance
 //! Cobblestone-256: HKDF-Expand with SHA-512, chunks of 16 KiB under AES-256-GCM, the last
 //! one always shorter.
-use super::{expand_sha512, random};
+use super::{expand_sha512, is_authentic, random, was_sealed};
 use crate::{
     Error, Result,
     arch::{Aes256Gcm, without_kernel_residue},
@@ -64,14 +64,14 @@ impl Cobblestone {
     pub(crate) fn seal_chunk(&self, index: u64, plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
         debug_assert!(plaintext.len() <= CHUNK);
         let (nonce, key) = (self.nonce(index)?, self.key.get()?);
-        without_kernel_residue(|| key.seal_onto(&nonce, &[], plaintext, out))
+        was_sealed(without_kernel_residue(|| key.seal_onto(&nonce, &[], plaintext, out)))
     }
 
     /// Appends the plaintext of chunk `index`; on failure nothing, and nothing is left in the
     /// spare room.
     pub(crate) fn open_chunk(&self, index: u64, sealed: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let (nonce, key) = (self.nonce(index)?, self.key.get()?);
-        without_kernel_residue(|| key.open_onto(&nonce, &[], sealed, out))
+        is_authentic(without_kernel_residue(|| key.open_onto(&nonce, &[], sealed, out)))
     }
 
     fn nonce(&self, index: u64) -> Result<[u8; 12]> {

@@ -44,9 +44,10 @@ impl Kwp {
             return Err(Error::authentication());
         }
         without_residue(|| {
-            on_cipher!(&self.0, c => told(AesKwp::inner_init(c).unwrap_key(wrapped, out).map(<[u8]>::len)))
-                .map_err(|_| Error::authentication())
-        })
+            let len = on_cipher!(&self.0, c => told(AesKwp::inner_init(c).unwrap_key(wrapped, out).map(<[u8]>::len)));
+            Ok::<_, Error>(len.ok())
+        })?
+        .ok_or_else(Error::authentication)
     }
 }
 
@@ -79,9 +80,10 @@ impl Kw {
         }
         let mut out = Zeroizing::new(vec![0; wrapped.len() - 8]);
         without_residue(|| {
-            on_cipher!(&self.0, c => told(aes_kw::AesKw::inner_init(c).unwrap_key(wrapped, &mut out).map(|_| ())))
-                .map_err(|_| Error::authentication())
-        })?;
+            let done = on_cipher!(&self.0, c => told(aes_kw::AesKw::inner_init(c).unwrap_key(wrapped, &mut out).map(|_| ())));
+            Ok::<_, Error>(done.ok())
+        })?
+        .ok_or_else(Error::authentication)?;
         Ok(out)
     }
 }

@@ -22,7 +22,7 @@ pub(crate) use hmac::hmac_sha512;
 #[cfg(feature = "local")]
 pub(crate) use keywrap::Kwp;
 pub(crate) use random::fill as random;
-pub(crate) use xaes::{Xaes256Gcm, seal_many};
+pub(crate) use xaes::{Xaes256Gcm, is_authentic, seal_many, was_sealed};
 
 #[cfg(test)]
 pub(crate) mod vectors;

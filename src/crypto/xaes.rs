@@ -3,7 +3,7 @@
 use super::{random, random::fill_each};
 use crate::{
     Error, Result,
-    arch::{self, Message, XaesKey, XaesSchedule, without_kernel_residue},
+    arch::{self, Message, XaesKey, XaesSchedule, too_long, without_kernel_residue},
 };
 
 const NONCE: usize = 24;
@@ -45,41 +45,51 @@ impl<'a> Xaes256Gcm<'a> {
         out.reserve(plaintext.len() + Self::OVERHEAD);
         out.extend_from_slice(nonce);
         let sealed = without_kernel_residue(|| self.0.seal_onto(nonce, aad, plaintext, out));
-        sealed.inspect_err(|_| out.truncate(start))
+        sealed.and_then(was_sealed).inspect_err(|_| out.truncate(start))
     }
 
     /// Appends the plaintext to `out`; nothing is appended, and nothing left in its spare
     /// room, on failure.
     pub(crate) fn open(self, aad: &[u8], sealed: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let (nonce, rest) = sealed.split_first_chunk::<NONCE>().ok_or_else(Error::authentication)?;
-        without_kernel_residue(|| self.0.open_onto(nonce, aad, rest, out))
+        without_kernel_residue(|| self.0.open_onto(nonce, aad, rest, out)).and_then(is_authentic)
     }
 
     /// One of a batch, to be sealed: what [`seal`](Self::seal) appends goes to `out`.
     pub(crate) fn to_seal(self, aad: &'a [u8], plaintext: &'a [u8], out: Vec<u8>) -> Message<'a> {
-        Message { key: self.0, nonce: [0; NONCE], aad, input: plaintext, out, result: Ok(()) }
+        Message { key: self.0, nonce: [0; NONCE], aad, input: plaintext, out, done: Ok(true) }
     }
 
     /// One of a batch, to be opened.
     pub(crate) fn to_open(self, aad: &'a [u8], sealed: &'a [u8], out: Vec<u8>) -> Message<'a> {
-        let (nonce, input, result) = match sealed.split_first_chunk::<NONCE>() {
-            Some((nonce, rest)) => (*nonce, rest, Ok(())),
-            None => ([0; NONCE], sealed, Err(Error::authentication())),
+        let (nonce, input, done) = match sealed.split_first_chunk::<NONCE>() {
+            Some((nonce, rest)) => (*nonce, rest, Ok(true)),
+            None => ([0; NONCE], sealed, Ok(false)),
         };
-        Message { key: self.0, nonce, aad, input, out, result }
+        Message { key: self.0, nonce, aad, input, out, done }
     }
 }
 
 /// Seals each, under a nonce of its own.
 pub(crate) fn seal_many(messages: &mut [Message<'_>]) {
     if let Err(e) = fill_each(messages.iter_mut().map(|message| &mut message.nonce)) {
-        return messages.iter_mut().for_each(|message| message.result = Err(e.clone()));
+        return messages.iter_mut().for_each(|message| message.done = Err(e.clone()));
     }
     for Message { input, out, nonce, .. } in &mut *messages {
         out.reserve(input.len() + Xaes256Gcm::OVERHEAD);
         out.extend_from_slice(nonce);
     }
     arch::seal_many(messages);
+}
+
+/// The error of a message that was not sealed.
+pub(crate) fn was_sealed(it_was: bool) -> Result<()> {
+    if it_was { Ok(()) } else { Err(too_long()) }
+}
+
+/// The error of a message that was not opened.
+pub(crate) fn is_authentic(it_is: bool) -> Result<()> {
+    if it_is { Ok(()) } else { Err(Error::authentication()) }
 }
 
 #[cfg(test)]

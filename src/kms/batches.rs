@@ -2,7 +2,7 @@
 use super::{Kms, Opened, Scope, scope::open_payload};
 use crate::{
     Aad, Error, Header, Result, Suite,
-    crypto::{Message, Xaes256Gcm, open_many, seal_many},
+    crypto::{Message, Xaes256Gcm, is_authentic, open_many, seal_many, was_sealed},
     dek::{SealDek, Unlocked},
     rt::join_all,
 };
@@ -27,7 +27,7 @@ impl Kms {
     pub async fn seal_batch(&self, items: &[BatchItem<'_>]) -> Vec<Result<Vec<u8>>> {
         let deks = self.each(items, async |(scope, _, plaintext)| scope.seal_dek(plaintext).await).await;
         let works = deks.iter().zip(items).map(|(dek, (_, aad, plaintext))| to_seal(dek, *aad, plaintext));
-        self.all(works, seal_many)
+        self.all(works, seal_many, was_sealed)
     }
 
     /// Opens envelopes of any scopes of this `Kms`, each as [`Scope::open`] does, in less time.
@@ -38,7 +38,7 @@ impl Kms {
     pub async fn open_batch(&self, items: &[BatchItem<'_>]) -> Vec<Result<Opened>> {
         let unlocked = self.each(items, async |(scope, _, sealed)| unlock(scope, sealed).await).await;
         let works = unlocked.iter().zip(items).map(|(dek, (_, aad, sealed))| to_open(dek, *aad, sealed));
-        let opened = self.all(works, open_many);
+        let opened = self.all(works, open_many, is_authentic);
         let together = |(plaintext, unlocked): (Result<Vec<u8>>, Result<(Unlocked, _)>)| {
             let (plaintext, (Unlocked { freshness, key_id, .. }, _)) = (plaintext?, unlocked?);
             Ok(Opened { plaintext, freshness, key_id })
@@ -70,7 +70,8 @@ impl Kms {
     fn all<'a>(
         &self,
         works: impl Iterator<Item = Result<Work<'a>>>,
-        done: fn(&mut [Message<'_>]),
+        work: fn(&mut [Message<'_>]),
+        verdict: fn(bool) -> Result<()>,
     ) -> Vec<Result<Vec<u8>>> {
         let (mut messages, mut places) = (Vec::new(), Vec::new());
         let place = |(place, work): (usize, Result<Work<'a>>)| match work? {
@@ -82,9 +83,9 @@ impl Kms {
             }
         };
         let mut results: Vec<_> = works.enumerate().map(place).collect();
-        spread(&mut messages, self.0.threads, done);
-        for (place, Message { out, result, .. }) in places.into_iter().zip(messages) {
-            results[place] = result.map(|()| out);
+        spread(&mut messages, self.0.threads, work);
+        for (place, Message { out, done, .. }) in places.into_iter().zip(messages) {
+            results[place] = done.and_then(verdict).map(|()| out);
         }
         results
     }
@@ -125,7 +126,7 @@ fn to_open<'a>(unlocked: &'a Result<(Unlocked, usize)>, aad: Aad<'a>, sealed: &'
 }
 
 /// Over so many threads at most, this one included; fewer where there is little to do.
-fn spread(messages: &mut [Message<'_>], threads: usize, done: fn(&mut [Message<'_>])) {
+fn spread(messages: &mut [Message<'_>], threads: usize, work: fn(&mut [Message<'_>])) {
     let bytes: usize = messages.iter().map(|message| message.input.len()).sum();
     let worth = (messages.len() / RECORDS).max(bytes / BYTES);
     let each = messages.len().div_ceil(threads.min(worth).max(1)).max(1);
@@ -133,8 +134,8 @@ fn spread(messages: &mut [Message<'_>], threads: usize, done: fn(&mut [Message<'
     let Some(mine) = parts.next() else { return };
     thread::scope(|scope| {
         for part in parts {
-            scope.spawn(|| done(part));
+            scope.spawn(|| work(part));
         }
-        done(mine);
+        work(mine);
     });
 }

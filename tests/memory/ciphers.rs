@@ -63,6 +63,18 @@ fn round_keys_and_the_whole_memory() {
     drop((scope, other));
     looker.look("dropped");
 
+    let batch_scope = kms();
+    let items = [(&batch_scope, Aad::empty(), &plaintext[..200]); 20];
+    let batch = batch_scope.kms().seal_batch(&items).wait();
+    looker.look("batch sealed");
+    let batch: Vec<_> = batch.into_iter().map(|sealed| sealed.unwrap()).collect();
+    let items: Vec<_> = batch.iter().map(|sealed| (&batch_scope, Aad::empty(), &sealed[..])).collect();
+    assert!(batch_scope.kms().open_batch(&items).wait().iter().all(|opened| opened.is_ok()));
+    looker.look("batch opened");
+    drop(items);
+    drop(batch_scope);
+    looker.look("batch dropped");
+
     let keys = |suite| forge::derive(&DEK, suite, &context).payload;
     let message = |sealed: &Vec<u8>| {
         let nonce = sealed[header_len(sealed)..][..24].try_into().unwrap();
@@ -70,7 +82,12 @@ fn round_keys_and_the_whole_memory() {
     };
     let of_stream = forge::chunks(&keys(2), &stream[header.len()..][..24], b"s");
     for look in &looker.looks {
-        for (what, key) in [("the first message", message(&sealed[0])), ("the other", message(&sealed[1]))] {
+        for (what, key) in [
+            ("the first message", message(&sealed[0])),
+            ("the other", message(&sealed[1])),
+            ("one of the batch", message(&batch[0])),
+            ("another of the batch", message(&batch[18])),
+        ] {
             assert_eq!(look.finds(&key), Found::default(), "{what}, {}", look.name);
         }
         let (of_payload, of_stream) = (look.finds(&keys(1)), look.finds(&of_stream));
@@ -79,7 +96,12 @@ fn round_keys_and_the_whole_memory() {
         for found in [&of_payload, &of_stream] {
             assert_eq!(*found, Found { key_memory: found.key_memory, ..Found::default() }, "{}", look.name);
         }
-        assert_eq!(of_payload.key_memory > 0, look.name != "dropped", "{}", look.name);
+        assert_eq!(
+            of_payload.key_memory > 0,
+            !["dropped", "batch dropped"].contains(&look.name),
+            "{}",
+            look.name
+        );
         assert_eq!(of_stream.key_memory > 0, is_under_way, "{}", look.name);
         // Found there: all round keys, and powers as the kernels keep them.
         let kernels = !std::env::var("LIBKMS_WITHOUT").is_ok_and(|w| w.contains("aesni"));

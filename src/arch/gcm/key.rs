@@ -80,7 +80,7 @@ fn set_middles<T: Lanes>(t: T, key: &mut Key) {
 
 /// Keys that are set at the same time at most: each alone is one long chain of instructions, of
 /// which each waits for the one before.
-pub(in crate::arch) const MANY: usize = 16;
+pub(super) const MANY: usize = 16;
 
 /// So many of them in this instruction set: four vectors, a key in each lane.
 #[inline(always)]
@@ -100,10 +100,13 @@ impl Keys {
     pub(super) const ZEROS: Self = Self { keys: [Key::ZEROS; MANY], powers: [0; MOST * MANY] };
 }
 
+/// The first and the second halves of their bytes.
+pub(in crate::arch) type Halves = [[Block; MANY]; 2];
+
 /// Sets the first [`many`] keys; whoever has fewer gives any halves for the others. There may have
 /// been other keys before.
 #[inline(always)]
-pub(in crate::arch) fn set_many<T: Lanes>(t: T, all: &mut Keys, halves: &[[Block; MANY]; 2], blocks: usize) {
+pub(in crate::arch) fn set_many<T: Lanes>(t: T, all: &mut Keys, halves: &Halves, blocks: usize) {
     let Keys { keys, powers } = all;
     let halves = [vectors(t, &halves[0], 0), vectors(t, &halves[1], 0)];
     let hash_keys = schedule(t, keys, halves);

@@ -22,15 +22,15 @@ mod xaes;
 pub(crate) use xaes::{Message, XaesKey, XaesSchedule, open_many, seal_many};
 
 pub(super) use data::Data;
-#[cfg(any(test, libkms_raw))]
-pub(super) use key::set_many;
-pub(super) use key::{Key, Keys, MANY, many, set};
+pub(super) use key::{Halves, Key, Keys, many, set, set_many};
 pub(super) use message::crypt;
-pub(super) use xaes::{Derivation, Rounds, derive, derive_many, prepare};
+pub(super) use xaes::{Rounds, derive, derive_one, prepare};
 
 use super::{Engine, lanes, portable};
+#[cfg(any(test, libkms_raw))]
+use crate::Result;
 use crate::{
-    Error, Result,
+    Error,
     secret::{told, without_residue, without_residue_below},
 };
 use subtle::ConstantTimeEq;
@@ -94,9 +94,11 @@ impl Aes256Gcm {
     /// Encrypts in place and gives the tag. Limit beyond 2^36 - 32 bytes.
     #[cfg(any(test, libkms_raw))]
     pub(crate) fn seal(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8]) -> Result<[u8; TAG]> {
-        check(data.len(), self.most)?;
+        if data.len() as u64 > self.most {
+            return Err(too_long());
+        }
         match &self.by {
-            Gcm::Portable(key) => key.seal(nonce, aad, data),
+            Gcm::Portable(key) => key.seal(nonce, aad, data).ok_or_else(too_long),
             Gcm::Kernel(engine, key) => Ok(engine.seal(key, nonce, aad, Data::in_place(data))),
         }
     }
@@ -105,8 +107,8 @@ impl Aes256Gcm {
     #[cfg(any(test, libkms_raw))]
     pub(crate) fn open(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8], tag: &[u8; TAG]) -> Result<()> {
         let is_right = match &self.by {
-            Gcm::Portable(key) => return key.open(nonce, aad, data, tag),
-            Gcm::Kernel(..) if check(data.len(), self.most).is_err() => false,
+            Gcm::Portable(key) => key.open(nonce, aad, data, tag),
+            Gcm::Kernel(..) if data.len() as u64 > self.most => false,
             Gcm::Kernel(engine, key) => is_same(&engine.open(key, nonce, aad, Data::in_place(data)), tag),
         };
         if is_right {
@@ -116,30 +118,20 @@ impl Aes256Gcm {
         Err(Error::authentication())
     }
 
-    /// Encrypts from one buffer to the end of another; behind it comes the tag. On failure
-    /// nothing is appended. Limit beyond 2^36 - 32 bytes.
+    /// As [`MessageKey::seal_onto`].
     pub(crate) fn seal_onto(
         &self,
         nonce: &[u8; 12],
         aad: &[u8],
         plaintext: &[u8],
         out: &mut Vec<u8>,
-    ) -> Result<()> {
-        check(plaintext.len(), self.most)?;
-        self.by().seal_onto(nonce, aad, plaintext, out)
+    ) -> bool {
+        plaintext.len() as u64 <= self.most && self.by().seal_onto(nonce, aad, plaintext, out)
     }
 
-    /// Decrypts what ends in its tag to the end of another buffer; on failure nothing is
-    /// appended, and nothing left in the spare room.
-    pub(crate) fn open_onto(
-        &self,
-        nonce: &[u8; 12],
-        aad: &[u8],
-        sealed: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<()> {
-        check(sealed.len().saturating_sub(TAG), self.most).map_err(|_| Error::authentication())?;
-        self.by().open_onto(nonce, aad, sealed, out)
+    /// As [`MessageKey::open_onto`].
+    pub(crate) fn open_onto(&self, nonce: &[u8; 12], aad: &[u8], sealed: &[u8], out: &mut Vec<u8>) -> bool {
+        sealed.len().saturating_sub(TAG) as u64 <= self.most && self.by().open_onto(nonce, aad, sealed, out)
     }
 
     fn by(&self) -> MessageKey<'_> {
@@ -157,17 +149,25 @@ enum MessageKey<'a> {
     Kernel(Engine, &'a Key),
 }
 
+/// They say whether it was done, and make no error of it: the memory of one would be filled from a
+/// stack that keys were on.
 impl MessageKey<'_> {
-    /// Encrypts from one buffer to the end of another; behind it comes the tag. On failure
-    /// nothing is appended.
-    fn seal_onto(self, nonce: &[u8; 12], aad: &[u8], plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        check(plaintext.len(), MOST_BYTES)?;
+    /// Encrypts from one buffer to the end of another; behind it comes the tag. Beyond 2^36 - 32
+    /// bytes nothing is done.
+    fn seal_onto(self, nonce: &[u8; 12], aad: &[u8], plaintext: &[u8], out: &mut Vec<u8>) -> bool {
+        if plaintext.len() as u64 > MOST_BYTES {
+            return false;
+        }
         out.reserve(plaintext.len() + TAG);
         let start = out.len();
         let tag = match self {
             Self::Portable(key) => {
                 out.extend_from_slice(plaintext);
-                key.seal(nonce, aad, &mut out[start..]).inspect_err(|_| wipe_from(out, start))?
+                let Some(tag) = key.seal(nonce, aad, &mut out[start..]) else {
+                    wipe_from(out, start);
+                    return false;
+                };
+                tag
             }
             Self::Kernel(engine, key) => {
                 let room = &mut out.spare_capacity_mut()[..plaintext.len()];
@@ -178,20 +178,22 @@ impl MessageKey<'_> {
             }
         };
         out.extend_from_slice(&tag);
-        Ok(())
+        true
     }
 
-    /// Decrypts what ends in its tag to the end of another buffer; on failure nothing is
+    /// Decrypts what ends in its tag to the end of another buffer; if it is not authentic nothing is
     /// appended, and nothing left in the spare room.
-    fn open_onto(self, nonce: &[u8; 12], aad: &[u8], sealed: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        let (ciphertext, tag) = sealed.split_last_chunk::<TAG>().ok_or_else(Error::authentication)?;
-        check(ciphertext.len(), MOST_BYTES).map_err(|_| Error::authentication())?;
+    fn open_onto(self, nonce: &[u8; 12], aad: &[u8], sealed: &[u8], out: &mut Vec<u8>) -> bool {
+        let Some((ciphertext, tag)) = sealed.split_last_chunk::<TAG>() else { return false };
+        if ciphertext.len() as u64 > MOST_BYTES {
+            return false;
+        }
         out.reserve(ciphertext.len());
         let start = out.len();
         let is_right = match self {
             Self::Portable(key) => {
                 out.extend_from_slice(ciphertext);
-                key.open(nonce, aad, &mut out[start..], tag).is_ok()
+                key.open(nonce, aad, &mut out[start..], tag)
             }
             Self::Kernel(engine, key) => {
                 let room = &mut out.spare_capacity_mut()[..ciphertext.len()];
@@ -201,11 +203,10 @@ impl MessageKey<'_> {
                 is_same(&expected, tag)
             }
         };
-        if is_right {
-            return Ok(());
+        if !is_right {
+            wipe_from(out, start);
         }
-        wipe_from(out, start);
-        Err(Error::authentication())
+        is_right
     }
 }
 
@@ -236,7 +237,7 @@ pub(crate) fn seal_each_in_place(
     without_residue_below::<{ xaes::BATCH_STACK }, _>(|| {
         let mut made = Keys::ZEROS;
         for bytes in keys.chunks(engine.many()) {
-            let mut halves = [[0; MANY]; 2];
+            let mut halves = [[0; key::MANY]; 2];
             for (k, key) in bytes.iter().enumerate() {
                 let (blocks, _) = key.as_chunks::<16>();
                 [halves[0][k], halves[1][k]] = [blocks[0], blocks[1]].map(u128::from_le_bytes);
@@ -251,11 +252,9 @@ pub(crate) fn seal_each_in_place(
     });
 }
 
-fn check(len: usize, most: u64) -> Result<()> {
-    if len as u64 <= most {
-        return Ok(());
-    }
-    Err(Error::limit("more bytes than an AES-GCM message may have: 2^36 - 32, or those its key is for"))
+/// Of a message that is not sealed.
+pub(crate) fn too_long() -> Error {
+    Error::limit("more bytes than an AES-GCM message may have: 2^36 - 32, or those its key is for")
 }
 
 /// Runs `work` of this module, and wipes what it leaves on the stack and in registers.

@@ -2,7 +2,7 @@
 //! the first half of its nonce and set up where it is, in one pass.
 use super::{
     Engine, KERNEL_STACK, MessageKey,
-    key::{Key, Keys, MANY, encrypt, halves, many, schedule, set_halves, set_many},
+    key::{Halves, Key, Keys, MANY, encrypt, halves, schedule, set_halves},
     lanes::{Block, Lanes, write},
 };
 use crate::{
@@ -13,9 +13,6 @@ use crate::{
 
 /// The round keys of a key; in the last place, which AES-256 has no use for, K1.
 pub(in crate::arch) type Rounds = [Block; 16];
-
-/// What the key of a message is derived from.
-pub(in crate::arch) type Derivation<'a> = (&'a Rounds, [u8; 12]);
 
 /// More stack than a batch uses: keys of many messages lie on it.
 pub(super) const BATCH_STACK: usize = KERNEL_STACK + 36 * 1024;
@@ -58,29 +55,29 @@ impl<'a> XaesKey<'a> {
         self.bytes
     }
 
-    /// Appends ciphertext and tag; on failure nothing.
+    /// Appends ciphertext and tag; says whether it did, which beyond 2^36 - 32 bytes it does not.
     pub(crate) fn seal_onto(
         self,
         nonce: &[u8; 24],
         aad: &[u8],
         plaintext: &[u8],
         out: &mut Vec<u8>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let (context, nonce) = split(nonce);
-        self.for_message(context, plaintext.len(), |key| key.seal_onto(nonce, aad, plaintext, out))?
+        self.for_message(context, plaintext.len(), |key| key.seal_onto(nonce, aad, plaintext, out))
     }
 
-    /// Appends the plaintext of what ends in its tag; on failure nothing, and nothing is left
-    /// in the spare room.
+    /// Appends the plaintext of what ends in its tag; says whether it is authentic. If not, nothing is
+    /// left in the spare room.
     pub(crate) fn open_onto(
         self,
         nonce: &[u8; 24],
         aad: &[u8],
         sealed: &[u8],
         out: &mut Vec<u8>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let (context, nonce) = split(nonce);
-        self.for_message(context, sealed.len(), |key| key.open_onto(nonce, aad, sealed, out))?
+        self.for_message(context, sealed.len(), |key| key.open_onto(nonce, aad, sealed, out))
     }
 
     /// The key of one message, where it is made: on a stack that the caller wipes.
@@ -115,19 +112,25 @@ pub(crate) struct Message<'a> {
     pub(crate) input: &'a [u8],
     /// What is made of it is appended; on failure nothing.
     pub(crate) out: Vec<u8>,
-    pub(crate) result: Result<()>,
+    /// Whether that was done.
+    pub(crate) done: Result<bool>,
 }
 
 /// Sealing or opening.
 type Work<'a> = fn(&mut Message<'a>, MessageKey<'_>);
 
 impl Message<'_> {
+    /// Nothing has failed yet.
+    fn is_well(&self) -> bool {
+        matches!(self.done, Ok(true))
+    }
+
     pub(super) fn seal(&mut self, key: MessageKey<'_>) {
-        self.result = key.seal_onto(split(&self.nonce).1, self.aad, self.input, &mut self.out);
+        self.done = Ok(key.seal_onto(split(&self.nonce).1, self.aad, self.input, &mut self.out));
     }
 
     pub(super) fn open(&mut self, key: MessageKey<'_>) {
-        self.result = key.open_onto(split(&self.nonce).1, self.aad, self.input, &mut self.out);
+        self.done = Ok(key.open_onto(split(&self.nonce).1, self.aad, self.input, &mut self.out));
     }
 }
 
@@ -158,36 +161,35 @@ fn each<'a>(messages: &mut [Message<'a>], work: Work<'a>) {
 }
 
 fn alone<'a>(message: &mut Message<'a>, work: Work<'a>) {
-    if message.result.is_ok() {
+    if message.is_well() {
         let (key, nonce, len) = (message.key, message.nonce, message.input.len());
         let done = key.for_message(split(&nonce).0, len, |key| work(message, key));
-        message.result = done.and(message.result.clone());
+        if let Err(e) = done {
+            message.done = Err(e);
+        }
     }
 }
 
 /// The keys of all at the same time; then one message after the other, which overlap by themselves.
 pub(super) fn together<'a>(engine: Engine, keys: &mut Keys, messages: &mut [Message<'a>], work: Work<'a>) {
-    let (none, mut own) = ([0; 16], [[0; 16]; MANY]);
-    for (message, own) in messages.iter_mut().zip(&mut own) {
-        if message.key.schedule.is_none() {
-            engine.prepare(own, message.key.bytes);
-        }
-    }
-    let mut of: [Derivation<'_>; MANY] = [(&none, [0; 12]); MANY];
-    for ((message, own), of) in messages.iter_mut().zip(&own).zip(&mut of) {
+    let (mut own, mut halves, mut longest) = ([0; 16], [[0; MANY]; 2], 0);
+    for (k, message) in messages.iter_mut().enumerate() {
         let rounds = match message.key.schedule {
             Some(XaesSchedule(Some((_, rounds)))) => rounds.get(),
-            _ => Ok(own),
+            _ => {
+                engine.prepare(&mut own, message.key.bytes);
+                Ok(&own)
+            }
         };
         match rounds {
-            Ok(rounds) => *of = (rounds, *split(&message.nonce).0),
-            Err(e) => message.result = Err(e),
+            Ok(rounds) => engine.derive_one(&mut halves, k, rounds, split(&message.nonce).0),
+            Err(e) => message.done = Err(e),
         }
+        longest = longest.max(message.input.len());
     }
-    let longest = messages.iter().map(|message| message.input.len()).max().unwrap_or(0);
-    engine.derive_many(keys, &of, Key::blocks(longest));
+    engine.set_many(keys, &halves, Key::blocks(longest));
     for (message, key) in messages.iter_mut().zip(&keys.keys) {
-        if message.result.is_ok() {
+        if message.is_well() {
             work(message, MessageKey::Kernel(engine, key));
         }
     }
@@ -220,22 +222,18 @@ pub(in crate::arch) fn derive<T: Lanes>(
     set_halves(t, key, derived(t.one(), rounds, context), blocks);
 }
 
-/// The keys of several messages at once, each under a key of its own. See [`set_many`].
+/// The bytes of the key of one message of several, number `k`.
 #[inline(always)]
-pub(in crate::arch) fn derive_many<T: Lanes>(
+pub(in crate::arch) fn derive_one<T: Lanes>(
     t: T,
-    keys: &mut Keys,
-    of: &[Derivation<'_>; MANY],
-    blocks: usize,
+    halves: &mut Halves,
+    k: usize,
+    rounds: &Rounds,
+    context: &[u8; 12],
 ) {
-    let (o, mut halves) = (t.one(), [[0; MANY]; 2]);
-    for k in 0..many::<T>() {
-        let (rounds, context) = &of[k];
-        let [a, b] = derived(o, rounds, context);
-        write(o, &mut halves[0], k, a);
-        write(o, &mut halves[1], k, b);
-    }
-    set_many(t, keys, &halves, blocks);
+    let [a, b] = derived(t.one(), rounds, context);
+    write(t.one(), &mut halves[0], k, a);
+    write(t.one(), &mut halves[1], k, b);
 }
 
 #[inline(always)]
