@@ -5,11 +5,12 @@ mod world;
 
 use common::context;
 use libkms::{
-    Aad, DekPolicy, EncryptionContext, Error, ErrorKind, Freshness, Kms, OutagePolicy, inspect,
+    Aad, DekPolicy, EncryptionContext, Error, ErrorKind, Freshness, Kms, OutagePolicy, Result, inspect,
     kek::{Fault, Mock},
     rt::{Runtime, Simulated},
 };
 use std::{
+    pin::Pin,
     task::{Context, Waker},
     time::Duration,
 };
@@ -139,4 +140,32 @@ fn a_rewrap_has_one_deadline() {
     world.kek.then(Fault::Slow(29 * S / 10)).always(Some(Fault::Hang));
     let (rewrapped, took) = world.timed(|w| w.clock.block_on(w.scope.rewrap(&sealed)));
     assert!(rewrapped.unwrap_err().kind() == ErrorKind::Unavailable && took <= 5 * S, "{took:?}");
+}
+
+/// Many calls fail at once, so that it is left alone for a second: they have five.
+#[test]
+fn a_kms_that_is_away_for_a_moment_fails_nobody() {
+    let world = World::new(OutagePolicy::default());
+    let scope = |n: u32| world.kms.scope(context(&[("t", &n.to_string())]));
+    let sealed: Vec<_> = (0..10).map(|n| world.clock.block_on(seal(scope(n))).unwrap()).collect();
+    world.kek.always(Some(Fault::Unavailable));
+    let (clock, kek) = (world.clock.clone(), world.kek.clone());
+    let back = async move {
+        clock.sleep(S * 3 / 10).await;
+        kek.always(None);
+        Ok(())
+    };
+    let seals = (0..10).map(|n| {
+        let scope = scope(100 + n);
+        Box::pin(async move { seal(scope).await.map(drop) }) as Pin<Box<dyn Future<Output = _>>>
+    });
+    let opens = (0..10).zip(&sealed).map(|(n, sealed)| {
+        let scope = scope(n);
+        Box::pin(async move { scope.open(Aad::empty(), sealed).await.map(drop) }) as _
+    });
+    let mut calls: Vec<Pin<Box<dyn Future<Output = _>>>> = seals.chain(opens).collect();
+    calls.push(Box::pin(back));
+    let (said, took) = world.timed(|w| w.clock.block_on(all(&mut calls)));
+    let failed: Vec<_> = said.into_iter().filter_map(Result::err).collect();
+    assert!(failed.is_empty() && took <= 2 * S, "{} failed in {took:?}: {:?}", failed.len(), failed.first());
 }

@@ -28,8 +28,10 @@ struct Way<'a, 'k> {
     place: usize,
     recipient: &'a Recipient,
     kek: &'k Kek,
-    /// What the KEK said last.
+    /// What the KEK said.
     said: Refusal,
+    /// Why it is to be tried again.
+    last: Option<Error>,
 }
 
 /// Why one way did not lead there; nothing where the DEK was another one.
@@ -83,7 +85,7 @@ impl Keks {
                     Err(refusal) => over.push(refusal),
                 }
             }
-            let pause = again.iter().filter_map(|way| pauses.after(way.error()?, self.rt(), by)).min();
+            let pause = again.iter().filter_map(|way| pauses.after(way.last.as_ref()?, self.rt(), by)).min();
             let Some(pause) = pause else {
                 over.extend(again.into_iter().map(|way| (way.place, way.said)));
                 over.sort_by_key(|(place, _)| *place);
@@ -138,7 +140,7 @@ impl Keks {
         for recipient in copies.flat_map(HeaderCopy::recipients) {
             if ways.iter().all(|way| way.recipient != recipient) {
                 for kek in self.all().filter(|kek| kek.accepts(recipient)) {
-                    ways.push(Way { place: ways.len(), recipient, kek, said: None });
+                    ways.push(Way { place: ways.len(), recipient, kek, said: None, last: None });
                 }
             }
         }
@@ -152,20 +154,16 @@ impl<'a> Way<'a, '_> {
     /// To be tried again after this refusal; or its place, and what it comes to.
     fn again(mut self, said: Refusal) -> Result<Self, (usize, Refusal)> {
         match said {
-            // What the KMS itself said tells more than that it is left alone.
-            Some(attempt) if attempt.error.is_of_ours() && self.said.is_some() => {
-                Err((self.place, self.said))
-            }
             Some(attempt) if attempt.error.is_retryable() => {
-                self.said = Some(attempt);
+                self.last = Some(attempt.error.clone());
+                // What the KMS itself said tells more than that it is left alone.
+                if !attempt.error.is_of_ours() || self.said.is_none() {
+                    self.said = Some(attempt);
+                }
                 Ok(self)
             }
             said => Err((self.place, said)),
         }
-    }
-
-    fn error(&self) -> Option<&Error> {
-        self.said.as_ref().map(|attempt| &attempt.error)
     }
 
     async fn unwrap(

@@ -164,11 +164,11 @@ impl Kek {
             };
             let pause = pauses.after(&error, &*self.rt, by);
             pauses.grow();
-            match said {
-                // What the KMS itself said tells more than that it is left alone.
-                Some(said) if error.is_of_ours() => return Err(said),
-                _ => {}
-            }
+            // What the KMS itself said tells more than that it is left alone.
+            let error = match said {
+                Some(said) if error.is_of_ours() => said,
+                _ => error,
+            };
             let Some(pause) = pause else { return Err(error) };
             said = Some(error);
             self.rt.sleep(pause).await;

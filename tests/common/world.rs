@@ -46,7 +46,7 @@ pub async fn seal(scope: Scope) -> Result<Vec<u8>> {
 }
 
 /// All of them at once.
-pub async fn all<T>(calls: &mut [Pin<Box<impl Future<Output = T>>>]) -> Vec<T> {
+pub async fn all<T>(calls: &mut [Pin<Box<impl Future<Output = T> + ?Sized>>]) -> Vec<T> {
     let mut said: Vec<_> = calls.iter().map(|_| None).collect();
     poll_fn(|cx| {
         for (call, said) in calls.iter_mut().zip(&mut said).filter(|(_, said)| said.is_none()) {
