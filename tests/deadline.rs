@@ -5,8 +5,9 @@ mod world;
 
 use common::context;
 use libkms::{
-    Aad, DekPolicy, EncryptionContext, Error, ErrorKind, Freshness, Kms, OutagePolicy, Result, inspect,
-    kek::{Fault, Mock},
+    Aad, Dek, DekPolicy, EncryptionContext, Error, ErrorKind, Freshness, KeyId, Kms, OutagePolicy, Result,
+    SealOptions, WrappedDek, async_trait, inspect,
+    kek::{Fault, KmsBackend, Mock},
     rt::{Runtime, Simulated},
 };
 use std::{
@@ -168,4 +169,44 @@ fn a_kms_that_is_away_for_a_moment_fails_nobody() {
     let (said, took) = world.timed(|w| w.clock.block_on(all(&mut calls)));
     let failed: Vec<_> = said.into_iter().filter_map(Result::err).collect();
     assert!(failed.is_empty() && took <= 2 * S, "{} failed in {took:?}: {:?}", failed.len(), failed.first());
+}
+
+/// Takes a while to say which key is current.
+struct Ponders(Mock, Simulated);
+
+#[async_trait]
+impl KmsBackend for Ponders {
+    fn scheme(&self) -> &str {
+        "mock"
+    }
+    fn accepts(&self, key_id: &KeyId) -> bool {
+        self.0.accepts(key_id)
+    }
+    async fn wrap_dek(&self, dek: &Dek, context: &EncryptionContext) -> Result<WrappedDek> {
+        self.0.wrap_dek(dek, context).await
+    }
+    async fn unwrap_dek(&self, wrapped: &WrappedDek, context: &EncryptionContext) -> Result<Dek> {
+        self.0.unwrap_dek(wrapped, context).await
+    }
+    async fn current_key(&self) -> Result<Option<KeyId>> {
+        self.1.sleep(S * 9 / 10).await;
+        self.0.current_key().await
+    }
+}
+
+/// To be told which key is current, and to have a DEK under it, is one operation for a stream, too.
+#[test]
+fn a_stream_has_one_deadline() {
+    let clock = Simulated::new();
+    let kek = Mock::on(clock.clone(), "k");
+    let kms = Kms::builder().kek(Ponders(kek.clone(), clock.clone())).runtime(clock.clone()).build().unwrap();
+    let scope = kms.scope(EncryptionContext::empty());
+    clock.block_on(scope.seal(Aad::empty(), b"x")).unwrap();
+    clock.advance(S);
+    kek.rotate();
+    clock.advance(60 * S);
+    kek.always(Some(Fault::Hang));
+    let begun = clock.now();
+    let sealer = clock.block_on(scope.sealer_with(Aad::empty(), &SealOptions::new().len(9)));
+    assert!(sealer.is_ok() && clock.now() - begun == 5 * S, "{:?}", clock.now() - begun);
 }

@@ -204,10 +204,13 @@ impl Sealer {
 
     /// The same, waiting for the KMS if need be. However many wait, it is asked once.
     pub(crate) async fn dek(&self, slot: &Arc<Slot>, len: u64) -> Result<Arc<SealDek>> {
+        self.dek_by(self.keks.deadline(), slot, len).await
+    }
+
+    async fn dek_by(&self, by: Duration, slot: &Arc<Slot>, len: u64) -> Result<Arc<SealDek>> {
         if !self.is_shared(len) {
-            return self.own_dek(&slot.context).await;
+            return self.own_dek_by(by, &slot.context).await;
         }
-        let by = self.keks.deadline();
         self.catch_up(&self.slots.of_scope(slot)).await;
         for turn in 0..PATIENCE {
             check_fork()?;
@@ -229,7 +232,7 @@ impl Sealer {
                 return Ok(dek);
             }
         }
-        self.in_time(by, self.own_dek(&slot.context)).await
+        self.own_dek_by(by, &slot.context).await
     }
 
     async fn in_time<T>(&self, by: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
@@ -243,11 +246,12 @@ impl Sealer {
     /// would have more left, or the old one's time is over, or its key has moved.
     pub(crate) async fn stream_dek(&self, slot: &Arc<Slot>, len: u64) -> Result<Arc<SealDek>> {
         check_fork()?;
+        let by = self.keks.deadline();
         self.catch_up(slot).await;
         match self.look(slot, len, self.rt.now()) {
             Found::Good(dek) => Ok(dek),
-            Found::Short => self.own_dek(&slot.context).await,
-            Found::Coming(_) | Found::Spent | Found::Nothing => self.dek(slot, len).await,
+            Found::Short => self.own_dek_by(by, &slot.context).await,
+            Found::Coming(_) | Found::Spent | Found::Nothing => self.dek_by(by, slot, len).await,
         }
     }
 
@@ -258,9 +262,12 @@ impl Sealer {
 
     /// A DEK for one message alone, however long that takes.
     pub(crate) async fn own_dek(&self, context: &EncryptionContext) -> Result<Arc<SealDek>> {
+        self.own_dek_by(self.keks.deadline(), context).await
+    }
+
+    async fn own_dek_by(&self, by: Duration, context: &EncryptionContext) -> Result<Arc<SealDek>> {
         check_fork()?;
-        let (flight, task) =
-            Flight::new(self.fresh(context, Duration::MAX, self.keks.deadline()), || Err(panicked()));
+        let (flight, task) = Flight::new(self.fresh(context, Duration::MAX, by), || Err(panicked()));
         launch(&*self.rt, task);
         flight.await
     }
