@@ -101,9 +101,10 @@ fn a_call_that_had_no_time_is_no_failure_of_the_kms() {
         world.kek.then(Fault::Throttled(S * 48 / 10)).then(Fault::Slow(S / 2));
         assert!(world.timed(World::seal).1 == 5 * S);
     }
-    assert_eq!(world.kms.health().backends[0].degraded_for, None);
+    assert_eq!(world.kms.health().backends[0].refused, 0);
     world.kek.then(Fault::Slow(S / 2));
     world.seal().unwrap();
+    assert_eq!(world.kms.health().backends[0].degraded_for, None);
     // With the time that a call usually has it does.
     world.until(700 * S);
     world.kek.always(Some(Fault::Hang));
@@ -209,4 +210,19 @@ fn a_stream_has_one_deadline() {
     let begun = clock.now();
     let sealer = clock.block_on(scope.sealer_with(Aad::empty(), &SealOptions::new().len(9)));
     assert!(sealer.is_ok() && clock.now() - begun == 5 * S, "{:?}", clock.now() - begun);
+}
+
+/// Also one that each time says when to come back.
+#[test]
+fn one_that_puts_everybody_off_is_degraded() {
+    let world = World::new(OutagePolicy::default());
+    world.kek.always(Some(Fault::Throttled(60 * S)));
+    assert!(world.seal().is_err());
+    world.clock.advance(100 * S);
+    assert!(world.seal().is_err());
+    assert_eq!(world.kms.health().backends[0].degraded_for, Some(100 * S));
+    world.kek.always(None);
+    world.clock.advance(100 * S);
+    world.seal().unwrap();
+    assert_eq!(world.kms.health().backends[0].degraded_for, None);
 }

@@ -179,11 +179,20 @@ impl Pass<'_> {
     }
 
     pub(super) fn failed(self) {
-        let breaker = self.all.of(self.call);
+        self.is_failing();
+        self.all.of(self.call).failed(self.probe);
+    }
+
+    /// The KMS is there, and will not answer for now: that is no verdict on whether it is back.
+    pub(super) fn put_off(self) {
+        self.is_failing();
+    }
+
+    fn is_failing(&self) {
         if !matches!(self.call, Call::Question) {
-            lock(&self.all.failing_since).get_or_insert(breaker.rt.now());
+            let now = self.all.of(self.call).rt.now();
+            lock(&self.all.failing_since).get_or_insert(now);
         }
-        breaker.failed(self.probe);
     }
 }
 

@@ -225,6 +225,7 @@ impl Kek {
         if let Some(time) = error.and_then(Error::retry_after) {
             // One that says when to come back is there, and is asked nothing until then.
             self.bucket.empty_until(self.rt.now().saturating_add(time.min(LONGEST_PAUSE)));
+            pass.put_off();
         } else if is_cut_short {
             drop(pass);
         } else if error.is_some_and(Error::is_retryable) {

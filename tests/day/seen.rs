@@ -62,8 +62,10 @@ impl Seen {
             return;
         };
         self.failed += u64::from(error.is_some());
+        if let Some(time) = error.and_then(Error::retry_after) {
+            self.stays_away(now, time);
+        }
         match error {
-            Some(e) if e.retry_after().is_some() => self.stays_away(now, e.retry_after().unwrap_or_default()),
             _ if opens_nothing => {}
             Some(e) if e.is_retryable() => {
                 self.failing.get_or_insert(now);
