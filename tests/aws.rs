@@ -11,7 +11,7 @@ mod proxy;
 
 use common::{Folder, context};
 use libkms::{
-    Aad, Dek, ErrorKind, Freshness, Header, KeyId, Kms, Scope, Wait, WrappedDek,
+    Aad, Dek, ErrorKind, Freshness, Header, KeyId, Kms, OutagePolicy, Scope, Wait, WrappedDek,
     fleet::{Survey, sealed_below},
     kek::{AwsKms, KmsBackend, contract},
 };
@@ -251,6 +251,32 @@ fn who_may_not_describe_wraps_all_the_same() {
         assert_eq!(wrapped.key_id.as_str(), key);
     }
     assert_eq!(proxy.count("DescribeKey"), 1);
+}
+
+/// Encrypt does not tell the material, and to ask for it is one question, whoever wraps meanwhile.
+#[test]
+fn wraps_ask_once_for_the_material() {
+    let (proxy, key) = (proxy(), new_key());
+    proxy.always("DescribeKey", Answer::Late(Duration::from_millis(200)));
+    let kek = kek(proxy.at, &key);
+    let wrap = || kek.wrap_dek(&Dek::generate().unwrap(), &context(&[])).wait().unwrap();
+    thread::scope(|threads| (0..8).for_each(|_| drop(threads.spawn(wrap))));
+    assert_eq!((proxy.count("DescribeKey"), proxy.count("Encrypt")), (1, 8));
+}
+
+#[test]
+fn a_question_that_is_never_answered_stops_no_wrap() {
+    let (proxy, key) = (proxy(), new_key());
+    proxy.always("DescribeKey", Answer::Hang);
+    let kek = || kek(proxy.at, &key);
+    let kms = Kms::builder().kek(kek()).kek(kek()).build().unwrap();
+    kms.scope(context(&[])).seal(Aad::empty(), b"tea").wait().unwrap();
+    assert_eq!(proxy.count("Encrypt"), 1);
+    assert!(kms.health().backends.iter().all(|kek| kek.degraded_for.is_none()), "{:?}", kms.health());
+    // One that waits less than this takes has it at the second attempt.
+    let policy = OutagePolicy::default().call_timeout(Duration::from_millis(500));
+    let kms = Kms::builder().kek(kek()).kek(kek()).outage_policy(policy).build().unwrap();
+    kms.scope(context(&[])).seal(Aad::empty(), b"tea").wait().unwrap();
 }
 
 /// Rows 11 and 65: an ARN out of a header costs nothing and reaches nobody.

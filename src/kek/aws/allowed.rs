@@ -35,7 +35,7 @@ struct Learnt {
     /// What the name stood for, the latest last.
     keys: VecDeque<String>,
     material: Option<String>,
-    /// When the KMS was asked, or said of itself, which key and material wrap: since boot.
+    /// When the KMS was asked last, or said of itself, which key and material wrap: since boot.
     at: Option<Duration>,
 }
 
@@ -150,8 +150,8 @@ impl Allowed {
         lock(&self.learnt).at.is_none_or(|at| since_boot().saturating_sub(at) >= GOOD_FOR)
     }
 
-    /// It was asked in vain: not again for a while.
-    pub(super) fn does_not_tell(&self) {
+    /// It is: not again for a while, if that is in vain.
+    pub(super) fn is_asked(&self) {
         lock(&self.learnt).at = Some(since_boot());
     }
 
@@ -302,7 +302,7 @@ mod tests {
         assert!(!list.is_to_ask());
         assert_eq!(list.wrapped(Some(&two)).unwrap().as_str(), two, "another key's material is not its");
         assert!(list.is_to_ask());
-        list.does_not_tell();
+        list.is_asked();
         assert!(!list.is_to_ask());
     }
 

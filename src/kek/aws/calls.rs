@@ -16,14 +16,19 @@ use aws_sdk_kms::{
     primitives::Blob,
     types::DataKeySpec,
 };
-use std::{collections::HashMap, ops::RangeInclusive, sync::Arc};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use std::{collections::HashMap, ops::RangeInclusive, sync::Arc, time::Duration};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 /// What KMS takes in a Decrypt: bytes.
 const CIPHERTEXT: RangeInclusive<usize> = 1..=6144;
 /// Calls to one region at once, each of which holds a connection. That is the quota of an
 /// account with answers that take 230 ms, and leaves a process its files.
 const AT_ONCE: usize = 128;
+/// How long a wrap waits to be told the material: that leaves most of its own time.
+const TIME_TO_TELL: Duration = Duration::from_secs(1);
 
 /// One KEK. A clone is another handle on the same.
 #[derive(Clone)]
@@ -31,6 +36,7 @@ pub(super) struct Calls {
     clients: Arc<Clients>,
     pub(super) allowed: Allowed,
     pub(super) grant_tokens: Vec<String>,
+    asking: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// One client for each region, made when first needed: there are as many as the allow-list
@@ -73,7 +79,7 @@ impl Calls {
             .interceptor(Guard);
         quiet.set_identity_cache(config.identity_cache().unwrap_or_else(|| IdentityCache::lazy().build()));
         let clients = Clients { config: quiet.build(), all: Mutex::default() };
-        Self { clients: Arc::new(clients), allowed, grant_tokens: Vec::new() }
+        Self { clients: Arc::new(clients), allowed, grant_tokens: Vec::new(), asking: Arc::default() }
     }
 
     async fn own(&self) -> (Client, Option<OwnedSemaphorePermit>) {
@@ -86,6 +92,18 @@ impl Calls {
 
     fn tokens(&self) -> Option<Vec<String>> {
         (!self.grant_tokens.is_empty()).then(|| self.grant_tokens.clone())
+    }
+
+    /// Encrypt does not tell the material. Asked before it: what was current then is not newer
+    /// than what it used. Who may not ask, or is not answered soon, has none stored. However
+    /// many wrap, one asks, and the others wait for that.
+    async fn learn_material(&self) {
+        let _asking = self.asking.lock().await;
+        if self.allowed.is_to_ask() {
+            // Before it, since the wrap may be given up meanwhile.
+            self.allowed.is_asked();
+            let _ = timeout(TIME_TO_TELL, self.describe()).await;
+        }
     }
 
     /// The key that wraps now, and its material where that is told.
@@ -121,11 +139,7 @@ impl KmsBackend for Calls {
     }
 
     async fn wrap_dek(&self, dek: &Dek, context: &EncryptionContext) -> Result<WrappedDek> {
-        // Encrypt does not tell the material. Asked before it: what was current then is not
-        // newer than what it used. Who may not ask has none stored.
-        if self.allowed.is_to_ask() && self.describe().await.is_err() {
-            self.allowed.does_not_tell();
-        }
+        self.learn_material().await;
         let (client, _free) = self.own().await;
         let call = client.encrypt().key_id(self.allowed.name.as_str());
         let call = call.plaintext(Blob::new(dek.expose()?)).set_encryption_context(pairs(context));
