@@ -263,6 +263,29 @@ fn what_was_refused_is_not_asked_again_for_a_few_seconds() {
     }
 }
 
+/// Whoever may not seal in a context costs few calls in a loop, and stops no other context, nor a
+/// rewrap in this one.
+#[test]
+fn a_wrap_that_was_refused_is_not_asked_for_again_for_a_few_seconds() {
+    let (clock, kek) = (Simulated::new(), Mock::new("k"));
+    let kms = Kms::builder().kek(Denies(kek.clone(), false)).runtime(clock.clone()).build().unwrap();
+    let scope = |n: &str| kms.scope(context(&[("t", n)]));
+    let seal = |n| clock.block_on(scope(n).seal(Aad::empty(), b"x")).map_err(|e| e.kind());
+    let sealed = Kms::builder().kek(kek.clone()).build().unwrap();
+    let sealed = sealed.scope(context(&[("t", "1")])).seal(Aad::empty(), b"x").wait().unwrap();
+    kek.always(Some(Fault::Denied));
+    let before = kek.calls();
+    (0..20).for_each(|_| assert_eq!(seal("1"), Err(ErrorKind::Denied)));
+    assert_eq!(kek.calls() - before, 1);
+    assert_eq!(kms.health().backends[0].refused, 19);
+    kek.always(None);
+    kek.rotate();
+    assert!(seal("2").is_ok() && seal("1").is_err());
+    assert!(clock.block_on(scope("1").rewrap(&sealed)).is_ok());
+    clock.advance(5 * S);
+    assert!(seal("1").is_ok());
+}
+
 /// Opening goes on with what is remembered, however long the KMS is away.
 #[test]
 fn what_is_remembered_opens_in_an_outage() {

@@ -35,6 +35,13 @@ pub(crate) enum Role {
     Opens,
 }
 
+/// What is wrapped. A KMS may allow one of them and refuse the other.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Wrap {
+    New,
+    Given,
+}
+
 /// A backend, and how it is called.
 pub(crate) struct Kek {
     pub(super) backend: Arc<dyn KmsBackend>,
@@ -50,6 +57,8 @@ pub(crate) struct Kek {
     is_limited: bool,
     /// Keys that the KMS calls unusable; `None`: the one that wraps.
     unusable: Refusals<Option<KeyId>>,
+    /// Wraps that it refused for good, but for the state of its key.
+    refused: Refusals<(Wrap, EncryptionContext)>,
     pub(super) counts: Counts,
 }
 
@@ -73,6 +82,7 @@ impl Kek {
             bucket: Bucket::new(quota),
             is_limited: quota.is_some(),
             unusable: Refusals::default(),
+            refused: Refusals::default(),
             counts: Counts::default(),
             rt,
             backend,
@@ -94,7 +104,8 @@ impl Kek {
         context: &EncryptionContext,
         by: Duration,
     ) -> Result<(Dek, Recipient)> {
-        let (dek, wrapped) = self.attempts(by, || async { self.backend.generate_dek(context).await }).await?;
+        let call = || async { self.backend.generate_dek(context).await };
+        let (dek, wrapped) = self.attempts((Wrap::New, context), by, call).await?;
         Ok((dek, self.recipient(wrapped)?))
     }
 
@@ -104,7 +115,8 @@ impl Kek {
         context: &EncryptionContext,
         by: Duration,
     ) -> Result<Recipient> {
-        let wrapped = self.attempts(by, || async { self.backend.wrap_dek(dek, context).await }).await?;
+        let call = || async { self.backend.wrap_dek(dek, context).await };
+        let wrapped = self.attempts((Wrap::Given, context), by, call).await?;
         self.recipient(wrapped)
     }
 
@@ -150,8 +162,34 @@ impl Kek {
         Ok(Recipient::new(self.scheme(), wrapped))
     }
 
-    /// Until one succeeds, is refused for good, or the time is over.
-    async fn attempts<T, C>(&self, by: Duration, call: impl Fn() -> C) -> Result<T>
+    /// Until one succeeds, is refused for good, or the time is over. What was refused a moment ago
+    /// is not asked for again: permissions may depend on the context.
+    async fn attempts<T, C>(
+        &self,
+        (what, context): (Wrap, &EncryptionContext),
+        by: Duration,
+        call: impl Fn() -> C,
+    ) -> Result<T>
+    where
+        C: Future<Output = Result<T>>,
+    {
+        let id = (what, context.clone());
+        if let Some(refused) = self.refused.get(&id, self.rt.now()) {
+            self.counts.refused();
+            return Err(refused);
+        }
+        let answer = self.attempts_anew(by, call).await;
+        if let Err(e) = &answer
+            && e.kind() == ErrorKind::Denied
+            && !e.is_of_the_key()
+            && self.is_limited
+        {
+            self.refused.insert(id, e.clone(), self.rt.now());
+        }
+        answer
+    }
+
+    async fn attempts_anew<T, C>(&self, by: Duration, call: impl Fn() -> C) -> Result<T>
     where
         C: Future<Output = Result<T>>,
     {
