@@ -1,5 +1,5 @@
-//! Two KEKs in two regions of AWS KMS, one of which is dead: opens go on, and wraps follow the
-//! policy.
+//! Two regions of AWS KMS, one of which is dead. Of two KEKs: opens go on, and wraps follow the
+//! policy. Of one KEK with keys in both: what is in the other region opens as ever.
 mod common;
 #[path = "common/moto.rs"]
 mod moto;
@@ -208,6 +208,71 @@ fn with_one_region_wraps_go_on_and_have_both_when_the_other_is_back() {
             assert_eq!(scope.open(Aad::empty(), &whole).wait().unwrap().plaintext, b"tea");
             world.proxy.pass();
         }
+    }
+}
+
+/// So many records under the key in this region, each with a DEK of its own.
+fn sealed(world: &World, key: &str, count: usize) -> Vec<Vec<u8>> {
+    let kms = Kms::builder().kek(AwsKms::from_client(client(world.proxy.at), key).unwrap()).build().unwrap();
+    (0..count).map(|n| tenant(&kms, n).seal(Aad::empty(), b"tea").wait().unwrap()).collect()
+}
+
+fn tenant(kms: &Kms, n: usize) -> Scope {
+    kms.scope(context(&[("tenant", &n.to_string())]))
+}
+
+/// One KEK that opens under both keys, and has opened nothing yet.
+fn of_both(world: &World) -> Kms {
+    let kek = AwsKms::from_client(client(world.proxy.at), &world.keys[0]).unwrap();
+    Kms::builder().kek(kek.accept(&world.keys[1]).unwrap()).outage_policy(quick()).build().unwrap()
+}
+
+/// Each with one call, and with none put off.
+fn all_open_at_once(world: &World, kms: &Kms, records: &[Vec<u8>]) {
+    // Which key is current is asked now, and not among them.
+    kms.freshness(&inspect(&records[0]).unwrap()).wait();
+    let refused = || kms.health().backends[0].refused;
+    let before = refused();
+    world.proxy.forget();
+    for (n, record) in records.iter().enumerate() {
+        assert_eq!(tenant(kms, n).open(Aad::empty(), record).wait().unwrap().plaintext, b"tea", "{n}");
+    }
+    assert_eq!((world.proxy.count("Decrypt"), refused()), (records.len(), before));
+}
+
+#[test]
+fn of_one_kek_with_keys_in_two_regions_a_dead_one_stops_nothing_in_the_other() {
+    let world = World::new();
+    let records = world.keys.each_ref().map(|key| sealed(&world, key, 100));
+    for dead in [0, 1] {
+        let kms = of_both(&world);
+        world.hurt(REGIONS[dead], &Answer::ResetBefore);
+        for (n, record) in records[dead].iter().enumerate().take(5) {
+            let refused = tenant(&kms, n).open(Aad::empty(), record).wait().unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Unavailable);
+        }
+        assert!(kms.health().backends[0].refused > 0, "the dead one is left alone");
+        all_open_at_once(&world, &kms, &records[1 - dead]);
+        assert_eq!(kms.health().backends[0].degraded_for, None);
+        world.proxy.pass();
+    }
+}
+
+#[test]
+fn a_region_that_asks_for_a_pause_has_it_alone() {
+    let world = World::new();
+    let records = world.keys.each_ref().map(|key| sealed(&world, key, 20));
+    let busy = Answer::refusal(503, "ServiceUnavailableException").with("retry-after", "30");
+    for region in [0, 1] {
+        let kms = of_both(&world);
+        world.hurt(REGIONS[region], &busy);
+        for n in [0, 1] {
+            let refused = tenant(&kms, n).open(Aad::empty(), &records[region][n]).wait().unwrap_err();
+            assert!(refused.retry_after().is_some(), "{refused}");
+        }
+        assert_eq!(world.proxy.count_in(REGIONS[region]), 1);
+        all_open_at_once(&world, &kms, &records[1 - region]);
+        world.proxy.pass();
     }
 }
 

@@ -1,5 +1,5 @@
 //! Leaving a KMS alone that fails.
-use super::pause::shortened;
+use super::{pause::shortened, places::Places};
 use crate::rt::{
     Runtime,
     sync::{Mutex, lock},
@@ -25,13 +25,25 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy)]
 pub(super) enum Call {
     Wrap,
-    Unwrap,
+    /// Of a key in this place.
+    Unwrap(usize),
     Question,
 }
 
-/// One for each kind of call.
+impl Call {
+    /// Wraps and questions are of the key that was configured.
+    pub(super) fn place(self) -> usize {
+        if let Self::Unwrap(place) = self { place } else { 0 }
+    }
+}
+
+/// One for each kind of call, and for unwraps in each place: whoever may write records chooses
+/// where they are asked for, and is not to stop those elsewhere.
 pub(super) struct Breakers {
-    each: [Breaker; 3],
+    rt: Arc<dyn Runtime>,
+    wraps: Breaker,
+    unwraps: Places<Breaker>,
+    questions: Breaker,
     /// Since when no wrap and no unwrap was answered.
     failing_since: Mutex<Option<Duration>>,
 }
@@ -65,8 +77,14 @@ pub(super) struct Pass<'a> {
 
 impl Breakers {
     pub(super) fn new(rt: &Arc<dyn Runtime>) -> Self {
-        let each = [(); 3].map(|()| Breaker { rt: rt.clone(), state: Mutex::default() });
-        Self { each, failing_since: Mutex::default() }
+        let its = rt.clone();
+        Self {
+            rt: rt.clone(),
+            wraps: Breaker::new(rt),
+            unwraps: Places::new(move || Breaker::new(&its)),
+            questions: Breaker::new(rt),
+            failing_since: Mutex::default(),
+        }
     }
 
     /// Once it is known what became of the probe under way, if there is one. `Err`: how long
@@ -79,15 +97,23 @@ impl Breakers {
     /// For how long it has answered no wrap and no unwrap.
     pub(super) fn failing_for(&self) -> Option<Duration> {
         let since = (*lock(&self.failing_since))?;
-        Some(self.each[0].rt.now().saturating_sub(since))
+        Some(self.rt.now().saturating_sub(since))
     }
 
     fn of(&self, call: Call) -> &Breaker {
-        &self.each[call as usize]
+        match call {
+            Call::Wrap => &self.wraps,
+            Call::Unwrap(place) => self.unwraps.of(place),
+            Call::Question => &self.questions,
+        }
     }
 }
 
 impl Breaker {
+    fn new(rt: &Arc<dyn Runtime>) -> Self {
+        Self { rt: rt.clone(), state: Mutex::default() }
+    }
+
     fn succeeded(&self) {
         self.change(|state| {
             let next = state.next;
@@ -190,7 +216,7 @@ impl Pass<'_> {
 
     fn is_failing(&self) {
         if !matches!(self.call, Call::Question) {
-            let now = self.all.of(self.call).rt.now();
+            let now = self.all.rt.now();
             lock(&self.all.failing_since).get_or_insert(now);
         }
     }
@@ -259,12 +285,12 @@ mod tests {
     #[test]
     fn its_pauses_grow_to_half_a_minute() {
         let (clock, breakers) = breakers();
-        (0..MOST_FAILURES).for_each(|_| passes(&breakers, Call::Unwrap).failed());
+        (0..MOST_FAILURES).for_each(|_| passes(&breakers, Call::Unwrap(0)).failed());
         for pause in [1, 2, 4, 8, 16, 30, 30].map(Duration::from_secs) {
-            let left = left_alone(&breakers, Call::Unwrap);
+            let left = left_alone(&breakers, Call::Unwrap(0));
             assert!(left <= pause && left >= pause / 2, "{left:?} of {pause:?}");
             clock.advance(left);
-            passes(&breakers, Call::Unwrap).failed();
+            passes(&breakers, Call::Unwrap(0)).failed();
         }
     }
 
@@ -272,15 +298,32 @@ mod tests {
     fn what_fails_is_left_alone_and_what_answers_is_not() {
         let (clock, breakers) = breakers();
         for _ in 0..MOST_FAILURES {
-            passes(&breakers, Call::Unwrap).failed();
+            passes(&breakers, Call::Unwrap(0)).failed();
             passes(&breakers, Call::Question).succeeded();
         }
         clock.advance(FIRST_PAUSE / 4);
         assert_eq!(breakers.failing_for(), Some(FIRST_PAUSE / 4), "a question opens nothing");
-        left_alone(&breakers, Call::Unwrap);
+        left_alone(&breakers, Call::Unwrap(0));
         passes(&breakers, Call::Wrap).succeeded();
         assert_eq!(breakers.failing_for(), None);
-        left_alone(&breakers, Call::Unwrap);
+        left_alone(&breakers, Call::Unwrap(0));
+    }
+
+    #[test]
+    fn a_place_that_fails_stops_no_other() {
+        let (clock, breakers) = breakers();
+        for _ in 0..20 * MOST_FAILURES {
+            if let Some(Ok(pass)) = pass(&breakers, Call::Unwrap(1)) {
+                pass.failed();
+            }
+            passes(&breakers, Call::Unwrap(0)).succeeded();
+            assert_eq!(breakers.failing_for(), None, "not all have failed");
+            clock.advance(FIRST_PAUSE / 4);
+        }
+        left_alone(&breakers, Call::Unwrap(1));
+        passes(&breakers, Call::Unwrap(2)).failed();
+        clock.advance(LONGEST_PAUSE);
+        passes(&breakers, Call::Unwrap(1)).succeeded();
     }
 
     #[test]

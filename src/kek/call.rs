@@ -6,6 +6,7 @@ use super::{
     current::Current,
     health::Counts,
     pause::Pauses,
+    places::Places,
     refusals::Refusals,
     standing::Standing,
 };
@@ -53,7 +54,9 @@ pub(crate) struct Kek {
     pub(super) current: Current,
     standing: Standing,
     pub(super) breakers: Breakers,
-    bucket: Bucket,
+    /// One for each place: AWS's quotas are of an account in a region, and its regions throttle
+    /// each for itself.
+    buckets: Places<Bucket>,
     is_limited: bool,
     /// Keys that the KMS calls unusable; `None`: the one that wraps.
     unusable: Refusals<Option<KeyId>>,
@@ -79,7 +82,7 @@ impl Kek {
             current: Current::default(),
             standing: Standing::default(),
             breakers: Breakers::new(&rt),
-            bucket: Bucket::new(quota),
+            buckets: Places::new(move || Bucket::new(quota)),
             is_limited: quota.is_some(),
             unusable: Refusals::default(),
             refused: Refusals::default(),
@@ -226,7 +229,7 @@ impl Kek {
         }
         let began = self.rt.now();
         let dropped = Dropped { kek: self, began };
-        let kind = if key.is_some() { Call::Unwrap } else { Call::Wrap };
+        let kind = key.as_ref().map_or(Call::Wrap, |key| Call::Unwrap(self.backend.place(key)));
         let answer = self.once(kind, by, call).await;
         std::mem::forget(dropped);
         let (answer, now) = (answer?, self.rt.now());
@@ -262,7 +265,8 @@ impl Kek {
         let error = answer.as_ref().err();
         if let Some(time) = error.and_then(Error::retry_after) {
             // One that says when to come back is there, and is asked nothing until then.
-            self.bucket.empty_until(self.rt.now().saturating_add(time.min(LONGEST_PAUSE)));
+            let until = self.rt.now().saturating_add(time.min(LONGEST_PAUSE));
+            self.buckets.of(kind.place()).empty_until(until);
             pass.put_off();
         } else if is_cut_short {
             drop(pass);
@@ -288,7 +292,7 @@ impl Kek {
         let now = self.rt.now();
         // A turn that leaves no time for an answer is none: it would be taken from the next one.
         let most = by.saturating_sub(now).saturating_sub(self.patience());
-        let wait = self.bucket.take(now, most);
+        let wait = self.buckets.of(kind.place()).take(now, most);
         let wait = wait.map_err(|wait| refuse("too many calls", wait))?;
         if !wait.is_zero() {
             self.rt.sleep(wait).await;

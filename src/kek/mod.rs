@@ -44,6 +44,7 @@ mod mock;
 mod on_tokio;
 pub(crate) mod outage;
 mod pause;
+mod places;
 mod refusals;
 mod schemes;
 mod standing;
@@ -121,8 +122,17 @@ pub trait KmsBackend: Send + Sync + 'static {
         self.scheme().into()
     }
 
-    /// How many calls a second one client should make at most, of a KMS that has a quota.
-    /// [`OutagePolicy`] says otherwise.
+    /// Where a key is: what fails together. Calls for keys of another place go on when one place
+    /// fails or says to come back later, and each has its quota. Small, an index, and bounded by
+    /// what was configured, never by what a record says, for libkms keeps something for each: of
+    /// 64 at most, beyond which they count as one. Wraps, and questions for the current key, are
+    /// of place 0. No I/O. There is one place unless overridden.
+    fn place(&self, _key_id: &KeyId) -> usize {
+        0
+    }
+
+    /// How many calls a second one client should make at most in each place, of a KMS that has a
+    /// quota. [`OutagePolicy`] says otherwise.
     fn calls_per_second(&self) -> Option<u32> {
         None
     }
@@ -156,6 +166,10 @@ impl<B: KmsBackend + ?Sized> KmsBackend for Arc<B> {
 
     fn name(&self) -> String {
         (**self).name()
+    }
+
+    fn place(&self, key_id: &KeyId) -> usize {
+        (**self).place(key_id)
     }
 
     fn calls_per_second(&self) -> Option<u32> {

@@ -144,6 +144,10 @@ impl<B: KmsBackend> KmsBackend for OnTokio<B> {
         self.backend.name()
     }
 
+    fn place(&self, key_id: &KeyId) -> usize {
+        self.backend.place(key_id)
+    }
+
     fn calls_per_second(&self) -> Option<u32> {
         self.backend.calls_per_second()
     }

@@ -8,7 +8,9 @@ use std::time::Duration;
 /// failed five times in a row is left alone, for a second at first and half a minute at
 /// last; then one call tries it, and those that come meanwhile wait for what becomes of that.
 /// Wraps, unwraps and questions for the current key count each for themselves: one whose
-/// wraps fail still opens. What a forged envelope makes a KMS say counts for nothing.
+/// wraps fail still opens. So do unwraps in each place that a KEK's keys are in, as in regions
+/// of AWS: where one fails, those of the others open. What a forged envelope makes a KMS say
+/// counts for nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutagePolicy {
     pub(crate) deadline: Duration,
@@ -52,7 +54,8 @@ impl OutagePolicy {
         self
     }
 
-    /// How many calls a second each KEK gets at most, on average; a second's worth at once.
+    /// How many calls a second each KEK gets at most in each place that its keys are in, as in a
+    /// region of AWS, on average; a second's worth at once.
     /// What is beyond waits, and fails as Unavailable if its turn would come too late for an
     /// answer before the deadline.
     /// Unless set, as many as the backend says, which by itself says nothing.

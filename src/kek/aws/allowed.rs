@@ -86,6 +86,15 @@ impl Allowed {
         is_allowed.then_some(arn)
     }
 
+    /// The region of an allowed key, by its place among those that were configured; its own is
+    /// the first. What was learnt is there.
+    pub(super) fn place(&self, id: &KeyId) -> usize {
+        let of_keys = self.keys().filter_map(KeyArn::parse).map(|arn| arn.place.region);
+        let mut regions = std::iter::once(&*self.region).chain(self.regions()).chain(of_keys);
+        let region = split(id.as_str()).map(|arn| arn.place.region);
+        region.and_then(|region| regions.position(|one| one == region)).unwrap_or_default()
+    }
+
     fn is_of_an_account(&self, arn: &KeyArn<'_>) -> bool {
         let Place { partition, region, account } = arn.place;
         let is_here = region == self.region || self.rules.regions.iter().any(|r| r == region);
@@ -279,6 +288,20 @@ mod tests {
         }
         assert!(list.in_region("evil.example/").is_err());
         assert!(list.accept("alias/orders").is_err() && list.accept(&format!("{ARN}#x")).is_err());
+    }
+
+    #[test]
+    fn the_place_of_a_key_is_its_region_among_those_configured() {
+        let mut list = list("alias/orders");
+        list.in_region("us-east-1").unwrap();
+        list.in_region("us-east-2").unwrap();
+        list.accept(&in_region(ARN, "us-east-1")).unwrap();
+        list.accept(&in_region(ARN, "sa-east-1")).unwrap();
+        let regions = ["eu-central-1", "us-east-1", "us-east-2", "sa-east-1", "ca-west-1"];
+        let place = |region| list.place(&KeyId::new(in_region(MULTI, region)).unwrap());
+        assert_eq!(regions.map(|region| place(region).min(3)), [0, 1, 2, 3, 0]);
+        assert!(place("sa-east-1") < 5, "no more than was configured");
+        assert_eq!(list.place(&KeyId::new("what it is not").unwrap()), 0);
     }
 
     #[test]

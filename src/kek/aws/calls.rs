@@ -181,6 +181,10 @@ impl KmsBackend for Calls {
         let Allowed { name, region, .. } = &self.allowed;
         format!("{SCHEME}:{} in {region}", name.as_str())
     }
+
+    fn place(&self, key_id: &KeyId) -> usize {
+        self.allowed.place(key_id)
+    }
 }
 
 /// The pairs as they are. KMS takes no context for the empty one.

@@ -139,6 +139,10 @@ impl KmsBackend for AwsKms {
         self.0.name()
     }
 
+    fn place(&self, key_id: &KeyId) -> usize {
+        self.0.place(key_id)
+    }
+
     fn calls_per_second(&self) -> Option<u32> {
         Some(CALLS_PER_SECOND)
     }
