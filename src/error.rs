@@ -101,9 +101,11 @@ impl Error {
         self
     }
 
-    /// For backends: adds that every call under the same key gets this answer for now, since
-    /// the key is disabled, or about to be deleted. libkms then asks no more for a few
-    /// seconds.
+    /// For backends: adds that every call under the same key gets this answer for now, and
+    /// tells nothing of other keys. Where it is a refusal for good, since the key is disabled, or
+    /// about to be deleted, libkms then asks no more for a few seconds. Where it is
+    /// [retryable](Self::is_retryable), unwraps under other keys go on, however often one fails
+    /// so.
     #[must_use]
     pub fn of_the_key(mut self) -> Self {
         Arc::make_mut(&mut self.0).of_the_key = true;

@@ -276,6 +276,26 @@ fn a_region_that_asks_for_a_pause_has_it_alone() {
     }
 }
 
+/// One of an account of which every key opens, in the region of the others.
+#[test]
+fn a_key_that_is_not_available_stops_no_other() {
+    let world = World::new();
+    let keys = [new_key(), new_key()];
+    let records = keys.each_ref().map(|key| sealed(&world, key, 20));
+    let kek = AwsKms::from_client(client(world.proxy.at), &world.keys[0]).unwrap();
+    let account = keys[0].split(':').nth(4).unwrap();
+    let kek = kek.accept_account(account).unwrap();
+    let kms = Kms::builder().kek(kek).outage_policy(quick()).build().unwrap();
+    world.proxy.key_is(&keys[0], "KeyUnavailableException");
+    for n in 0..5 {
+        let refused = tenant(&kms, n).open(Aad::empty(), &records[0][n]).wait().unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    }
+    assert!(world.proxy.count("Decrypt") > 5, "it is tried again");
+    assert!(kms.health().backends[0].degraded_for.is_some(), "nothing was answered yet");
+    all_open_at_once(&world, &kms, &records[1]);
+}
+
 #[test]
 fn the_program_seals_as_the_purpose_says_and_a_rewrap_heals() {
     let (world, folder) = (World::new(), Folder::new("aws-regions"));

@@ -237,7 +237,7 @@ impl Kek {
             Ok(_) => self.standing.answered(now.saturating_sub(began)),
             Err(e) => {
                 self.standing.failed(e, now);
-                if e.is_of_the_key() && self.is_limited {
+                if e.is_of_the_key() && !e.is_retryable() && self.is_limited {
                     self.unusable.insert(key, e.clone(), now);
                 }
             }
@@ -262,21 +262,32 @@ impl Kek {
             Err(Error::new(ErrorKind::Unavailable, said))
         });
         self.counts.failed(answer.is_err());
-        let error = answer.as_ref().err();
-        if let Some(time) = error.and_then(Error::retry_after) {
+        if is_cut_short {
+            drop(pass);
+        } else {
+            self.judge(kind, pass, answer.as_ref().err());
+        }
+        Ok(answer)
+    }
+
+    /// What an answer, or none, says of the KMS.
+    fn judge(&self, kind: Call, pass: Pass<'_>, error: Option<&Error>) {
+        let Some(error) = error else { return pass.succeeded() };
+        // Wraps are of one key, unwraps of many.
+        let is_of_one_of_many = matches!(kind, Call::Unwrap(_)) && error.is_of_the_key();
+        if is_of_one_of_many && error.is_retryable() {
+            pass.put_off();
+        } else if let Some(time) = error.retry_after() {
             // One that says when to come back is there, and is asked nothing until then.
             let until = self.rt.now().saturating_add(time.min(LONGEST_PAUSE));
             self.buckets.of(kind.place()).empty_until(until);
             pass.put_off();
-        } else if is_cut_short {
-            drop(pass);
-        } else if error.is_some_and(Error::is_retryable) {
+        } else if error.is_retryable() {
             pass.failed();
         } else {
             // It answered, whatever that was.
             pass.succeeded();
         }
-        Ok(answer)
     }
 
     /// When it may be made. `Err`: not in time.

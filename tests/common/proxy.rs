@@ -173,6 +173,12 @@ impl Proxy {
         self
     }
 
+    /// Whatever is asked of this key is refused like that.
+    pub fn key_is(&self, key: &str, code: &'static str) -> &Self {
+        self.shared.state().keys.insert(bare(key).into(), code);
+        self
+    }
+
     /// The id of every key's material from now on.
     pub fn material(&self, id: Option<&str>) -> &Self {
         self.shared.state().material = id.map(Into::into);

@@ -119,7 +119,8 @@ const CODES: &[(&[&str], Meaning)] = &[
     (&["ServiceUnavailable", "ServiceUnavailableException"], (Unavailable, "AWS KMS is unavailable")),
 ];
 /// The state of the key, whatever is asked of it.
-const OF_THE_KEY: &[&str] = &["DisabledException", "KMSInvalidStateException", "InvalidKeyState"];
+const OF_THE_KEY: &[&str] =
+    &["DisabledException", "KMSInvalidStateException", "InvalidKeyState", "KeyUnavailableException"];
 /// Wrong key, ciphertext or context: which of them, nobody is told.
 const NOT_AUTHENTIC: &[&str] = &["InvalidCiphertextException", "IncorrectKeyException"];
 /// A clock that is off by more makes signatures be refused.
@@ -321,6 +322,7 @@ mod tests {
         for (code, is_its_state) in [
             ("DisabledException", true),
             ("KMSInvalidStateException", true),
+            ("KeyUnavailableException", true),
             ("AccessDeniedException", false),
             ("NotFoundException", false),
             ("IncorrectKeyException", false),
