@@ -263,6 +263,30 @@ fn what_was_refused_is_not_asked_again_for_a_few_seconds() {
     }
 }
 
+/// What is remembered of a key is told of another header shortly before it is over, and not
+/// for longer.
+#[test]
+fn a_refusal_is_over_after_five_seconds_whoever_was_told_of_it() {
+    let clock = Simulated::new();
+    let kek = Mock::on(clock.clone(), "k");
+    let seal = |_| {
+        let kms = Kms::builder().kek(kek.clone()).build().unwrap();
+        kms.scope(EncryptionContext::empty()).seal(Aad::empty(), b"x").wait().unwrap()
+    };
+    let sealed = [0, 1].map(seal);
+    let kms = Kms::builder().kek(Denies(kek.clone(), true)).runtime(clock.clone()).build().unwrap();
+    let scope = kms.scope(EncryptionContext::empty());
+    let open =
+        |n: usize| clock.block_on(scope.open(Aad::empty(), &sealed[n])).map(drop).map_err(|e| e.kind());
+    kek.then(Fault::Denied);
+    let before = kek.calls();
+    assert_eq!(open(0), Err(ErrorKind::Denied));
+    clock.advance(5 * S - S / 10);
+    assert_eq!((open(1), kek.calls() - before), (Err(ErrorKind::Denied), 1));
+    clock.advance(S / 10);
+    assert_eq!((open(1), open(0)), (Ok(()), Ok(())));
+}
+
 /// Whoever may not seal in a context costs few calls in a loop, and stops no other context, nor a
 /// rewrap in this one.
 #[test]

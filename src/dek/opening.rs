@@ -221,10 +221,11 @@ impl Inner {
         Joined::New(flight, task)
     }
 
-    /// A refusal for good, where asking again costs something.
+    /// A refusal for good, where asking again costs something. That of a key is remembered where
+    /// it was told: here it would begin anew for each header, when it is nearly over.
     fn remember(&self, id: &(Vec<u8>, EncryptionContext), header: &Header, error: &Error) {
         let is_final = matches!(error.kind(), ErrorKind::Authentication | ErrorKind::Denied);
-        if is_final && self.keks.are_limited(header) {
+        if is_final && !error.is_of_the_key() && self.keks.are_limited(header) {
             self.refused.insert(id.clone(), error.clone(), self.rt.now());
         }
     }

@@ -215,7 +215,9 @@ pub(super) fn worst(attempts: &[Attempt]) -> Option<ErrorKind> {
 /// One error that lists what each KEK said.
 pub(super) fn of_attempts(kind: ErrorKind, said: &'static str, attempts: Vec<Attempt>) -> Error {
     let retry = attempts.iter().filter_map(|a| a.error.retry_after()).min();
+    let is_of_a_key = attempts.iter().any(|a| a.error.is_of_the_key());
     let error = Error::new(kind, said).with_attempts(attempts);
+    let error = if is_of_a_key { error.of_the_key() } else { error };
     match retry {
         Some(time) => error.with_retry_after(time),
         None => error,
