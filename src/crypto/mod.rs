@@ -6,6 +6,7 @@ mod cbc;
 mod chunked;
 #[cfg(all(test, target_arch = "x86_64"))]
 mod constant_time;
+mod hash;
 mod hkdf;
 mod hmac;
 #[cfg(any(test, feature = "local"))]
@@ -17,6 +18,7 @@ pub(crate) use crate::arch::{Message, XaesSchedule, open_many, wipe_from};
 #[cfg(feature = "passphrase")]
 pub(crate) use argon2::argon2id;
 pub(crate) use chunked::{CHUNK, Cobblestone, HEAD as STREAM_HEAD, TAG as CHUNK_TAG};
+pub(crate) use hash::digest;
 pub(crate) use hkdf::expand_sha512;
 pub(crate) use hmac::hmac_sha512;
 #[cfg(feature = "local")]

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     EncryptionContext, Error, ErrorKind, Header, KeyId, Recipient, Reference, Result, Suite,
     crypto::Xaes256Gcm,
-    envelope::{DerivedKeys, HeaderCopy, PayloadKey},
+    envelope::{DerivedKeys, Fingerprint, HeaderCopy, PayloadKey},
     kek::{Refusals, Role, panicked},
     rt::{
         BoxFuture, Flight, Runtime, launch,
@@ -64,8 +64,8 @@ pub(crate) struct Unlocked {
 
 type Landed = Result<Arc<OpenDek>>;
 type Opened = Bounded<(Suite, [u8; 32], EncryptionContext), Arc<OpenDek>>;
-/// By all bytes of the headers: only the same header shares a failure.
-type Flights = HashMap<(Vec<u8>, EncryptionContext), Flight<Landed>>;
+/// Only the same header shares a failure.
+type Flights = HashMap<Fingerprint, Flight<Landed>>;
 
 /// Unwraps DEKs, and remembers them for its one list of KEKs.
 pub(crate) struct Opener(Arc<Inner>);
@@ -76,7 +76,7 @@ struct Inner {
     rt: Arc<dyn Runtime>,
     opened: Mutex<Opened>,
     flights: Mutex<Flights>,
-    refused: Refusals<(Vec<u8>, EncryptionContext)>,
+    refused: Refusals<Fingerprint>,
     watch: Watch,
 }
 
@@ -84,7 +84,9 @@ impl Expires for Inner {
     fn sweep(&self, now: Duration) -> Option<Duration> {
         let mut opened = lock(&self.opened);
         opened.retain(|dek| dek.until > now);
-        opened.values().map(|dek| dek.until).min()
+        let of_deks = opened.values().map(|dek| dek.until).min();
+        drop(opened);
+        of_deks.into_iter().chain(self.refused.forget(now)).min()
     }
 
     fn rt(&self) -> &Arc<dyn Runtime> {
@@ -116,7 +118,7 @@ impl Opener {
         if let Some(dek) = inner.remembered(header, context) {
             return inner.warm(&dek, header, context);
         }
-        let id = (header.tried_bytes(), context.clone());
+        let id = header.fingerprint(context);
         let dek = match inner.join(id, header, context) {
             Joined::Landed(dek) => dek,
             Joined::Flying(flight) => flight.await?,
@@ -185,12 +187,7 @@ impl Inner {
     }
 
     /// The flight under way for these bytes, or a new one and what launches it.
-    fn join(
-        self: &Arc<Self>,
-        id: (Vec<u8>, EncryptionContext),
-        header: &Header,
-        context: &EncryptionContext,
-    ) -> Joined {
+    fn join(self: &Arc<Self>, id: Fingerprint, header: &Header, context: &EncryptionContext) -> Joined {
         let mut flights = lock(&self.flights);
         if let Some(flight) = flights.get(&id) {
             return Joined::Flying(flight.clone());
@@ -200,8 +197,10 @@ impl Inner {
             return Joined::Landed(dek);
         }
         let (me, header, context) = (self.clone(), header.clone(), context.clone());
-        let gone = Gone { inner: self.clone(), id: id.clone() };
+        let gone = Gone { inner: self.clone(), id };
         let work = async move {
+            // The whole of it moves in here, and goes when this is over.
+            let gone = gone;
             if let Some(refused) = me.refused.get(&gone.id, me.rt.now()) {
                 return Err(refused);
             }
@@ -211,7 +210,7 @@ impl Inner {
                     Ok(dek)
                 }
                 Err(e) => {
-                    me.remember(&gone.id, &header, &e);
+                    me.remember(gone.id, &header, &e);
                     Err(e)
                 }
             }
@@ -223,10 +222,11 @@ impl Inner {
 
     /// A refusal for good, where asking again costs something. That of a key is remembered where
     /// it was told: here it would begin anew for each header, when it is nearly over.
-    fn remember(&self, id: &(Vec<u8>, EncryptionContext), header: &Header, error: &Error) {
+    fn remember(self: &Arc<Self>, id: Fingerprint, header: &Header, error: &Error) {
         let is_final = matches!(error.kind(), ErrorKind::Authentication | ErrorKind::Denied);
         if is_final && !error.is_of_the_key() && self.keks.are_limited(header) {
-            self.refused.insert(id.clone(), error.clone(), self.rt.now());
+            self.refused.insert(id, error.clone(), self.rt.now());
+            look_after(self);
         }
     }
 
@@ -252,11 +252,47 @@ enum Joined {
 /// Takes a flight off the list when it lands, fails or panics.
 struct Gone {
     inner: Arc<Inner>,
-    id: (Vec<u8>, EncryptionContext),
+    id: Fingerprint,
 }
 
 impl Drop for Gone {
     fn drop(&mut self) {
         lock(&self.inner.flights).remove(&self.id);
+    }
+}
+
+#[cfg(all(test, feature = "test-util"))]
+mod tests {
+    use super::*;
+    use crate::{
+        Aad, DekPolicy, OutagePolicy, WrapPolicy,
+        dek::Sealer,
+        kek::{Fault, Kek, Mock},
+        rt::Simulated,
+    };
+
+    const TIME: Duration = Duration::from_secs(600);
+
+    /// Whoever may write records chooses how many are refused, and how long their headers are.
+    #[test]
+    fn what_was_refused_takes_little_memory_and_not_for_long() {
+        assert_eq!(size_of::<Fingerprint>(), 32);
+        let (clock, context) = (Simulated::new(), EncryptionContext::empty());
+        let (kek, rt): (_, Arc<dyn Runtime>) = (Mock::on(clock.clone(), "k"), Arc::new(clock.clone()));
+        let outage = OutagePolicy::default().calls_per_second(1000);
+        let its = Kek::new(Arc::new(kek.clone()), Role::Wraps, rt.clone(), &outage).unwrap();
+        let keks = Arc::new(Keks::new(vec![its], WrapPolicy::all(), &outage, rt.clone()).unwrap());
+        let sealer = Sealer::new(keks.clone(), DekPolicy::reuse(), TIME, 1, rt.clone());
+        let dek = clock.block_on(sealer.dek(&sealer.slot(&context), 1)).unwrap();
+        let mut sealed = dek.header.all_copies();
+        dek.seal(Aad::empty(), b"x", &mut sealed).unwrap();
+        let (header, opener) = (Header::parse(&sealed).unwrap(), Opener::new(keks, 1, TIME, rt));
+        let open = || clock.block_on(opener.unlock(&header, &context)).map(drop);
+        let held = || opener.0.refused.forget(Duration::ZERO).is_some();
+        kek.then(Fault::Denied);
+        assert_eq!((open().map_err(|e| e.kind()), held()), (Err(ErrorKind::Denied), true));
+        (0..10).for_each(|_| clock.advance(Duration::from_secs(1)));
+        assert!(!held(), "nobody asked");
+        open().unwrap();
     }
 }

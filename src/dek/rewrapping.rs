@@ -2,7 +2,7 @@
 use super::{Keks, bounded::Bounded, keks::Freshness, unwrapping::Unwrapped};
 use crate::{
     EncryptionContext, Error, Header, Result,
-    envelope::{DerivedKeys, HeaderCopy},
+    envelope::{DerivedKeys, Fingerprint, HeaderCopy},
     rt::sync::{Mutex, MutexGuard, lock},
     secret::check_fork,
 };
@@ -18,8 +18,8 @@ pub(crate) struct Rewrapper {
     done: Mutex<Done>,
 }
 
-/// By the header as it was, all its bytes.
-type Done = Bounded<(Vec<u8>, EncryptionContext), Known>;
+/// By the header as it was.
+type Done = Bounded<Fingerprint, Known>;
 
 /// The new header, if there was anything to do.
 #[derive(Clone)]
@@ -44,7 +44,7 @@ impl Rewrapper {
         context: &EncryptionContext,
     ) -> Result<Option<Arc<HeaderCopy>>> {
         check_fork()?;
-        let (id, by) = ((header.tried_bytes(), context.clone()), self.keks.deadline());
+        let (id, by) = (header.fingerprint(context), self.keks.deadline());
         let known = self.done().get(&id).cloned();
         if let Some(known) = known
             && self.keks.copy_freshness_told(known.copy(header), by).await == Freshness::Current

@@ -4,7 +4,10 @@ use super::{
     header::{FIXED, MAGIC, PLACES, VERSION},
     keys::MAC,
 };
-use crate::{Error, Result, crypto::STREAM_HEAD};
+use crate::{
+    Error, Result,
+    crypto::{STREAM_HEAD, digest},
+};
 use std::{
     fmt,
     io::{self, Read},
@@ -20,6 +23,11 @@ pub struct Header {
     len: usize,
     read_ahead: Vec<u8>,
 }
+
+/// Of all bytes of the copies to try, and a context: short, however long they are, since whoever
+/// may write records chooses how many of them are remembered.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Fingerprint([u8; 32]);
 
 /// What is wrong with one of two header copies. The envelope opens all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -144,9 +152,10 @@ impl Header {
         &self.copies
     }
 
-    /// The bytes of those copies: what tells one header from another.
-    pub(crate) fn tried_bytes(&self) -> Vec<u8> {
-        self.copies.iter().flat_map(HeaderCopy::bytes).copied().collect()
+    /// What tells one header in one context from another.
+    pub(crate) fn fingerprint(&self, context: &EncryptionContext) -> Fingerprint {
+        let copies = self.copies.iter().map(HeaderCopy::bytes);
+        Fingerprint(digest(copies.chain([context.encoding()])))
     }
 
     fn first(&self) -> &HeaderCopy {

@@ -21,4 +21,5 @@ pub use reference::Reference;
 pub(crate) use header::{HeaderCopy, Plan};
 pub(crate) use in_place::{Medium, replace_in_place, replace_known};
 pub(crate) use keys::{DerivedKeys, PayloadKey};
+pub(crate) use locate::Fingerprint;
 pub(crate) use recipient::check_scheme;

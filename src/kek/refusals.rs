@@ -20,14 +20,19 @@ impl<K: Eq + Hash> Refusals<K> {
     }
 
     pub(crate) fn insert(&self, what: K, error: Error, now: Duration) {
+        self.forget(now);
         let mut refused = lock(&self.0);
-        if refused.len() >= MOST {
-            refused.retain(|_, (_, until)| now < *until);
-        }
         if refused.len() >= MOST {
             refused.clear();
         }
         refused.insert(what, (error, now.saturating_add(REMEMBERED_FOR)));
+    }
+
+    /// Those that are over; when the next one will be.
+    pub(crate) fn forget(&self, now: Duration) -> Option<Duration> {
+        let mut refused = lock(&self.0);
+        refused.retain(|_, (_, until)| now < *until);
+        refused.values().map(|(_, until)| *until).min()
     }
 }
 
@@ -47,6 +52,9 @@ mod tests {
         refusals.insert(1, Error::authentication(), s(10));
         assert!(refusals.get(&1, s(14)).is_some() && refusals.get(&1, s(15)).is_none());
         assert!(refusals.get(&2, s(10)).is_none());
+        refusals.insert(2, Error::authentication(), s(15));
+        assert_eq!(lock(&refusals.0).len(), 1, "one is over");
+        assert_eq!((refusals.forget(s(15)), refusals.forget(s(20))), (Some(s(20)), None));
         (0..5000).for_each(|n| refusals.insert(n, Error::authentication(), s(20)));
         assert!(lock(&refusals.0).len() <= MOST && refusals.get(&4999, s(20)).is_some());
     }
