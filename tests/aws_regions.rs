@@ -287,8 +287,8 @@ fn a_key_that_is_not_available_stops_no_other() {
     let kek = kek.accept_account(account).unwrap();
     let kms = Kms::builder().kek(kek).outage_policy(quick()).build().unwrap();
     world.proxy.key_is(&keys[0], "KeyUnavailableException");
-    for n in 0..5 {
-        let refused = tenant(&kms, n).open(Aad::empty(), &records[0][n]).wait().unwrap_err();
+    for (n, record) in records[0].iter().enumerate().take(5) {
+        let refused = tenant(&kms, n).open(Aad::empty(), record).wait().unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Unavailable);
     }
     assert!(world.proxy.count("Decrypt") > 5, "it is tried again");
