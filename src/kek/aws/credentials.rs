@@ -85,11 +85,13 @@ impl Fetched {
 impl Inner {
     async fn fetch(&self) -> Fetch {
         let known = lock(&self.state).provider.clone();
-        let provider = match known {
-            Some(provider) => Some(provider),
-            None => (self.source)().await,
-        };
+        let mut provider = None;
+        // Reading the configuration may hang, too.
         let fetching = async {
+            provider = match known {
+                Some(provider) => Some(provider),
+                None => (self.source)().await,
+            };
             match &provider {
                 Some(provider) => provider.provide_credentials().await,
                 None => Err(CredentialsError::not_loaded_no_source()),
@@ -228,6 +230,20 @@ mod tests {
         assert_eq!(get(&fetched, 20_000), "ProviderTimedOut");
         assert_eq!(get(&fetched, 20_000), "ProviderError");
         assert_eq!(get(&fetched, 20_000), "ProviderError");
+        assert_eq!(get(&fetched, 20_000), "right");
+    }
+
+    #[test]
+    fn a_configuration_that_hangs_is_read_anew() {
+        let (script, read) = (Script(&["right"], Arc::default()), AtomicU64::new(0));
+        let source = move || -> BoxFuture<'static, _> {
+            match read.fetch_add(1, SeqCst) {
+                0 => Box::pin(std::future::pending()),
+                _ => Box::pin(std::future::ready(Some(SharedCredentialsProvider::new(script.clone())))),
+            }
+        };
+        let fetched = Fetched::within(Duration::from_millis(100), Box::new(source));
+        assert_eq!(get(&fetched, 20_000), "ProviderTimedOut");
         assert_eq!(get(&fetched, 20_000), "right");
     }
 
