@@ -6,7 +6,7 @@ mod moto;
 mod proxy;
 
 use common::context;
-use libkms::{Aad, ErrorKind, Kms, Scope, Wait, inspect, kek::AwsKms, rt::Simulated};
+use libkms::{Aad, ErrorKind, Kms, OutagePolicy, Scope, Wait, inspect, kek::AwsKms, rt::Simulated};
 use moto::*;
 use proxy::{Answer, Proxy};
 use std::{
@@ -198,4 +198,29 @@ fn without_permission_to_describe_the_next_dek_tells_that_the_alias_moved() {
     move_alias(&alias, &keys[1]);
     assert_eq!([key_of(1), key_of(2), key_of(1)], [&keys[0], &keys[1], &keys[1]].map(Clone::clone));
     assert_eq!((calls(&proxy), proxy.count("DescribeKey")), ([3, 0, 0], 1));
+}
+
+/// More at once than there are connections: those that wait for one are none that failed.
+#[test]
+fn calls_that_were_never_sent_are_not_taken_for_failures() {
+    const RECORDS: usize = 150;
+    // What it may be asked is judged elsewhere: here that takes long.
+    let (proxy, key) = (Proxy::before(MOTO.at), new_key());
+    let writer = kms(&proxy, &key);
+    let seal = |n| tenant(&writer, n).seal(Aad::empty(), b"tea").wait().unwrap();
+    let records: Vec<_> = (0..RECORDS).map(seal).collect();
+    let policy = OutagePolicy::default().call_timeout(8 * S).deadline(40 * S);
+    let kek = AwsKms::from_client(client(proxy.at), &key).unwrap();
+    let reader = Kms::builder().kek(kek).outage_policy(policy).build().unwrap();
+    // A second one would be too late if it were one call to wait and to be answered.
+    proxy.always("Decrypt", Answer::Late(5 * S));
+    let reader = &reader;
+    thread::scope(|threads| {
+        for (n, record) in records.iter().enumerate() {
+            threads.spawn(move || tenant(reader, n).open(Aad::empty(), record).wait().unwrap());
+        }
+    });
+    let health = reader.health().backends.remove(0);
+    assert!(health.failed == 0 && health.refused > 0, "{health:?}");
+    assert_eq!(proxy.count("Decrypt"), RECORDS);
 }

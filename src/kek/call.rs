@@ -256,6 +256,12 @@ impl Kek {
         self.counts.made();
         let time = by.saturating_sub(self.rt.now()).min(self.timeout);
         let answer = self.in_time(time, call).await;
+        if let Some(Err(e)) = &answer
+            && e.is_of_ours()
+        {
+            self.counts.not_made();
+            return Err(e.clone());
+        }
         let is_cut_short = answer.is_none() && time < self.least_time;
         let answer = answer.unwrap_or_else(|| {
             let said = format!("{}: no answer within {time:?}", self.backend.name());

@@ -38,6 +38,12 @@ impl Counts {
         self.made.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// One that was counted as made was refused before it began.
+    pub(super) fn not_made(&self) {
+        self.made.fetch_sub(1, Ordering::Relaxed);
+        self.refused();
+    }
+
     pub(super) fn failed(&self, it_did: bool) {
         self.failed.fetch_add(it_did.into(), Ordering::Relaxed);
     }

@@ -27,6 +27,9 @@ const CIPHERTEXT: RangeInclusive<usize> = 1..=6144;
 /// Calls to one region at once, each of which holds a connection. That is the quota of an
 /// account with answers that take 230 ms, and leaves a process its files.
 const AT_ONCE: usize = 128;
+/// How long a call waits to be one of them. What is left of the 3 s that a call has unless set is
+/// enough to tell that there is no answer.
+const TIME_FOR_A_TURN: Duration = Duration::from_secs(1);
 /// How long a wrap waits to be told the material: that leaves most of its own time.
 const TIME_TO_TELL: Duration = Duration::from_secs(1);
 
@@ -54,9 +57,18 @@ struct Line {
 
 impl Clients {
     /// For one call, as soon as it may be made: it is over when the permit is dropped.
-    async fn of(&self, region: &str) -> (Client, Option<OwnedSemaphorePermit>) {
+    ///
+    /// # Errors
+    /// Unavailable, and libkms's own, if that is not soon: nothing was asked.
+    async fn of(&self, region: &str) -> Result<(Client, OwnedSemaphorePermit)> {
         let Line { client, free } = self.line(region);
-        (client, free.acquire_owned().await.ok())
+        match timeout(TIME_FOR_A_TURN, free.acquire_owned()).await {
+            Ok(Ok(permit)) => Ok((client, permit)),
+            _ => {
+                let said = format!("aws-kms: {AT_ONCE} calls to {region} are under way: not asked for now");
+                Err(Error::new(ErrorKind::Unavailable, said).of_ours())
+            }
+        }
     }
 
     fn line(&self, region: &str) -> Line {
@@ -82,7 +94,7 @@ impl Calls {
         Self { clients: Arc::new(clients), allowed, grant_tokens: Vec::new(), asking: Arc::default() }
     }
 
-    async fn own(&self) -> (Client, Option<OwnedSemaphorePermit>) {
+    async fn own(&self) -> Result<(Client, OwnedSemaphorePermit)> {
         self.clients.of(&self.allowed.region).await
     }
 
@@ -108,7 +120,7 @@ impl Calls {
 
     /// The key that wraps now, and its material where that is told.
     async fn describe(&self) -> Result<KeyId> {
-        let (client, _free) = self.own().await;
+        let (client, _free) = self.own().await?;
         let call = client.describe_key().key_id(self.allowed.name.as_str());
         let reply = call.set_grant_tokens(self.tokens()).send().await;
         let reply = reply.map_err(|e| failed(e, self.asked("DescribeKey")))?;
@@ -128,7 +140,7 @@ impl KmsBackend for Calls {
     }
 
     async fn generate_dek(&self, context: &EncryptionContext) -> Result<(Dek, WrappedDek)> {
-        let (client, _free) = self.own().await;
+        let (client, _free) = self.own().await?;
         let call = client.generate_data_key().key_id(self.allowed.name.as_str());
         let call = call.key_spec(DataKeySpec::Aes256).set_encryption_context(pairs(context));
         let reply = call.set_grant_tokens(self.tokens()).send().await;
@@ -140,7 +152,7 @@ impl KmsBackend for Calls {
 
     async fn wrap_dek(&self, dek: &Dek, context: &EncryptionContext) -> Result<WrappedDek> {
         self.learn_material().await;
-        let (client, _free) = self.own().await;
+        let (client, _free) = self.own().await?;
         let call = client.encrypt().key_id(self.allowed.name.as_str());
         let call = call.plaintext(Blob::new(dek.expose()?)).set_encryption_context(pairs(context));
         let reply = call.set_grant_tokens(self.tokens()).send().await;
@@ -156,7 +168,7 @@ impl KmsBackend for Calls {
             return Err(Error::authentication());
         }
         let region = arn.place.region;
-        let (client, _free) = self.clients.of(region).await;
+        let (client, _free) = self.clients.of(region).await?;
         let call = client
             .decrypt()
             .key_id(arn.text)
