@@ -95,14 +95,23 @@ pub fn open_once(
     arch::Aes256Gcm::on(kernels.0, key, data.len()).open(nonce, aad, data, tag)
 }
 
-/// Appends an XAES-256-GCM message under a nonce drawn for it.
-pub fn seal_xaes(key: &[u8; 32], aad: &[u8], plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
-    crypto::Xaes256Gcm::new(key).seal(aad, plaintext, out)
-}
+/// A key of XAES-256-GCM that seals many messages.
+pub struct Xaes<'a>(&'a [u8; 32], crypto::XaesSchedule);
 
-/// Appends its plaintext.
-pub fn open_xaes(key: &[u8; 32], aad: &[u8], sealed: &[u8], out: &mut Vec<u8>) -> Result<()> {
-    crypto::Xaes256Gcm::new(key).open(aad, sealed, out)
+impl<'a> Xaes<'a> {
+    pub fn new(key: &'a [u8; 32]) -> Result<Self> {
+        Ok(Self(key, crypto::Xaes256Gcm::expanded(key)?))
+    }
+
+    /// Appends a message under a nonce drawn for it.
+    pub fn seal(&self, aad: &[u8], plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        crypto::Xaes256Gcm::with(self.0, &self.1).seal(aad, plaintext, out)
+    }
+
+    /// Appends its plaintext.
+    pub fn open(&self, aad: &[u8], sealed: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        crypto::Xaes256Gcm::with(self.0, &self.1).open(aad, sealed, out)
+    }
 }
 
 /// As nonces are drawn.

@@ -9,13 +9,16 @@ use crate::{
 use libkms::{
     Aad, EncryptionContext, Kms, Scope, Wait,
     kek::Keyring,
-    raw::{self, Kernels},
+    raw::{self, Kernels, Xaes},
 };
 use std::{cell::RefCell, hint::black_box, rc::Rc};
 
 const K: usize = 1024;
 /// Of the tables; the chart has more.
 pub const SIZES: [usize; 5] = [64, K, 16 * K, K * K, 64 * K * K];
+
+/// Records of a batch.
+const BATCH: usize = 64;
 
 /// A limit of the machine, among the contestants.
 pub const LIMITS: [&str; 2] = ["aes", "memory"];
@@ -35,6 +38,10 @@ pub enum Work {
     Xaes(Direction),
     /// A whole record under a DEK that is there, with context and AAD, beside such a raw call.
     Record(Direction),
+    /// A batch of [`BATCH`] messages, each under a key of its own, beside one after the other.
+    Batch,
+    /// As many whole records under as many DEKs, beside such raw calls.
+    Records,
     /// AES-256-CBC on whole blocks, under a key that is expanded.
     Cbc(Direction),
     /// Random bytes, as for a nonce.
@@ -51,6 +58,8 @@ impl Work {
             Self::Xaes(Direction::Open) => "xaes.open",
             Self::Record(Direction::Seal) => "scope.seal",
             Self::Record(Direction::Open) => "scope.open",
+            Self::Batch => "batch.seal",
+            Self::Records => "kms.seal_batch",
             Self::Cbc(Direction::Seal) => "cbc.seal",
             Self::Cbc(Direction::Open) => "cbc.open",
             Self::Random => "random",
@@ -60,8 +69,8 @@ impl Work {
     pub fn key(self) -> Option<KeyUse> {
         match self {
             Self::Gcm(_, key) => Some(key),
-            Self::SetUp => Some(KeyUse::Fresh),
-            Self::Xaes(_) | Self::Record(_) | Self::Cbc(_) => Some(KeyUse::Reused),
+            Self::SetUp | Self::Batch => Some(KeyUse::Fresh),
+            Self::Xaes(_) | Self::Record(_) | Self::Records | Self::Cbc(_) => Some(KeyUse::Reused),
             Self::Random => None,
         }
     }
@@ -91,6 +100,16 @@ impl Work {
                 all.extend(peers::records(direction, bytes));
                 all
             }
+            Self::Batch => {
+                let messages = Rc::new(RefCell::new(Messages::new(KeyUse::Fresh, bytes, Direction::Seal)));
+                let alone = |peer: &Box<dyn Library>| {
+                    times(BATCH, peer.gcm(Direction::Seal, KeyUse::Fresh, &messages))
+                };
+                let mut all = vec![batch(kernels, bytes)];
+                all.extend(peers::of_path(path).iter().map(alone));
+                all
+            }
+            Self::Records => vec![records(bytes), times(BATCH, warm(Direction::Seal, bytes))],
             Self::Cbc(direction) => peers::cbc(kernels, direction, bytes),
             Self::Random => peers::random(),
         }
@@ -111,14 +130,46 @@ pub fn all(best: bool, quick: bool) -> Vec<(Work, usize)> {
         }
     }
     works.extend([64, K, 16 * K].map(|bytes| (Work::SetUp, bytes)));
+    works.extend([64, 256, K].map(|bytes| (Work::Batch, bytes)));
     let both = [Seal, Open];
     works.extend(both.iter().flat_map(|d| [K, 16 * K, K * K].map(|bytes| (Work::Cbc(*d), bytes))));
     if best {
         works.extend(both.iter().flat_map(|d| [64, K].map(|bytes| (Work::Xaes(*d), bytes))));
         works.extend(both.map(|d| (Work::Record(d), K)));
+        works.push((Work::Records, 256));
         works.push((Work::Random, 24));
     }
     works
+}
+
+/// So many of its calls for one.
+fn times(calls: usize, mut of: Contestant) -> Contestant {
+    Contestant { name: of.name, burst: Box::new(move |batches| (of.burst)(batches * calls)) }
+}
+
+fn batch(kernels: Kernels, bytes: usize) -> Contestant {
+    let keys: Vec<_> = (0..BATCH).map(|i| [i as u8 ^ 0xa5; 32]).collect();
+    let nonces: Vec<_> = (0..BATCH).map(|i| [i as u8; 12]).collect();
+    let (mut batch, mut tags) = (vec![vec![7; bytes]; BATCH], vec![[0; 16]; BATCH]);
+    let burst: Burst = Box::new(move |calls| {
+        for _ in 0..calls {
+            raw::seal_batch(kernels, black_box(&keys), &nonces, &AAD, &mut batch, &mut tags);
+            black_box(&mut tags);
+        }
+    });
+    Contestant { name: "libkms", burst }
+}
+
+fn records(bytes: usize) -> Contestant {
+    let (scope, plain) = (scope(), vec![7; bytes]);
+    let scopes: Vec<_> = (0..BATCH).map(|i| scope.with("user", i.to_string()).unwrap()).collect();
+    let burst: Burst = Box::new(move |calls| {
+        let items: Vec<_> = scopes.iter().map(|scope| (scope, Aad::new(&AAD), &plain[..])).collect();
+        for _ in 0..calls {
+            black_box(scope.kms().seal_batch(black_box(&items)).wait());
+        }
+    });
+    Contestant { name: "libkms", burst }
 }
 
 /// The raw call that a whole record is compared to.
@@ -130,20 +181,21 @@ fn warm(direction: Direction, bytes: usize) -> Contestant {
 fn xaes(direction: Direction, bytes: usize) -> Contestant {
     const KEY: [u8; 32] = [9; 32];
     let (plain, mut sealed) = (vec![7; bytes], Vec::with_capacity(bytes + 64));
-    raw::seal_xaes(&KEY, &AAD, &plain, &mut sealed).unwrap();
+    let key = Xaes::new(&KEY).unwrap();
+    key.seal(&AAD, &plain, &mut sealed).unwrap();
     let mut out = Vec::with_capacity(bytes + 64);
     let burst: Burst = match direction {
         Direction::Seal => Box::new(move |calls| {
             for _ in 0..calls {
                 out.clear();
-                raw::seal_xaes(black_box(&KEY), &AAD, black_box(&plain), &mut out).unwrap();
+                black_box(&key).seal(&AAD, black_box(&plain), &mut out).unwrap();
                 black_box(&mut out);
             }
         }),
         Direction::Open => Box::new(move |calls| {
             for _ in 0..calls {
                 out.clear();
-                raw::open_xaes(black_box(&KEY), &AAD, black_box(&sealed), &mut out).unwrap();
+                black_box(&key).open(&AAD, black_box(&sealed), &mut out).unwrap();
                 black_box(&mut out);
             }
         }),

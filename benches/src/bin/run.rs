@@ -19,7 +19,7 @@ use std::{
 };
 
 const USAGE: &str = "\
-usage: benches/run [--quick] [--json FILE] [--charts FOLDER] [--from FILE]
+usage: benches/run [--with-esdk] [--quick] [--json FILE] [--charts FOLDER] [--from FILE]
                    [--path NAME]... [--work NAME]...
 
 Measures libkms beside its peers and prints the ratios of time.
@@ -30,7 +30,7 @@ Measures libkms beside its peers and prints the ratios of time.
   --from FILE      measures nothing: prints and draws what --json wrote
   --path NAME      only these kernels: aesni, vaes256, vaes512
   --work NAME      only these works: seal, open, setup, xaes.seal, xaes.open, scope.seal,
-                   scope.open, cbc.seal, cbc.open, random";
+                   scope.open, batch.seal, kms.seal_batch, cbc.seal, cbc.open, random";
 
 #[derive(Default)]
 struct Options {

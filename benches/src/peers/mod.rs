@@ -1,4 +1,5 @@
 //! Each library behind one small trait.
+#[cfg(feature = "esdk")]
 mod aws_esdk;
 mod aws_lc;
 mod boring_ssl;

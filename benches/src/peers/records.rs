@@ -1,11 +1,18 @@
 //! Whole records of peers: a key of its own for each message or each key of a keyset, under
 //! keys that are at hand, in ordinary memory.
-use super::{AAD, Direction, aws_esdk::aws_esdk};
+#[cfg(feature = "esdk")]
+use super::aws_esdk::aws_esdk;
+use super::{AAD, Direction};
 use crate::library::{Burst, Contestant};
 use std::{hint::black_box, sync::Arc};
 
 pub fn records(direction: Direction, bytes: usize) -> Vec<Contestant> {
-    vec![asherah(direction, bytes), aws_esdk(direction, bytes), tink(direction, bytes)]
+    vec![
+        asherah(direction, bytes),
+        #[cfg(feature = "esdk")]
+        aws_esdk(direction, bytes),
+        tink(direction, bytes),
+    ]
 }
 
 /// Its intermediate key is cached; it takes no AAD.
