@@ -5,7 +5,7 @@ use super::{expand_sha512, is_authentic, random, was_sealed};
 use crate::{
     Error, Result,
     arch::{Aes256Gcm, without_kernel_residue},
-    secret::{Locked, told, without_residue},
+    secret::{Locked, same, told, without_residue},
 };
 
 /// Bytes of plaintext in every chunk but the last.
@@ -38,10 +38,9 @@ impl Cobblestone {
     /// For opening: the key of the message that begins with `head`. Authentication if its
     /// commitment is not that of key, salt and context.
     pub(crate) fn of(input_key: &[u8; 32], context: &[u8], head: &[u8; HEAD]) -> Result<Self> {
-        use subtle::ConstantTimeEq;
         let salt = head.first_chunk().expect("HEAD is longer than SALT");
         let (key, expected) = Self::derive(input_key, salt, context)?;
-        if bool::from(told(expected.ct_eq(head))) { Ok(key) } else { Err(Error::authentication()) }
+        if bool::from(told(same(&expected, head))) { Ok(key) } else { Err(Error::authentication()) }
     }
 
     fn derive(input_key: &[u8; 32], salt: &[u8; SALT], context: &[u8]) -> Result<(Self, [u8; HEAD])> {

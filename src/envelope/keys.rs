@@ -3,10 +3,9 @@ use super::{EncryptionContext, Suite};
 use crate::{
     Dek, Error, Result,
     crypto::{expand_sha512, hmac_sha512},
-    secret::{Locked, told},
+    secret::{Locked, same, told},
 };
 use std::sync::Arc;
-use subtle::ConstantTimeEq;
 
 /// Bytes of a header's mac.
 pub(crate) const MAC: usize = 16;
@@ -67,7 +66,7 @@ impl DerivedKeys {
 
     /// Authentication unless commitment and mac are those of these keys.
     pub(crate) fn verify(&self, header: &[u8], commitment: &[u8; 32], mac: &[u8; MAC]) -> Result<()> {
-        let right = self.commitment.ct_eq(commitment) & self.mac(header)?.ct_eq(mac);
+        let right = same(&self.commitment, commitment) & same(&self.mac(header)?, mac);
         if bool::from(told(right)) { Ok(()) } else { Err(Error::authentication()) }
     }
 }

@@ -10,6 +10,7 @@ mod dek;
 mod fork;
 mod locked;
 mod residue;
+mod same;
 mod slab;
 mod told;
 
@@ -22,4 +23,5 @@ pub(crate) use locked::Locked;
 #[cfg(test)]
 pub(crate) use residue::STACK;
 pub(crate) use residue::{without_residue, without_residue_below};
+pub(crate) use same::same;
 pub(crate) use told::told;

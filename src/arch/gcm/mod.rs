@@ -31,9 +31,8 @@ use super::{Engine, lanes, portable};
 use crate::Result;
 use crate::{
     Error,
-    secret::{told, without_residue, without_residue_below},
+    secret::{same, told, without_residue, without_residue_below},
 };
-use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
 /// SP 800-38D, section 5.2.1.1: 2^39 - 256 bits.
@@ -109,7 +108,9 @@ impl Aes256Gcm {
         let is_right = match &self.by {
             Gcm::Portable(key) => key.open(nonce, aad, data, tag),
             Gcm::Kernel(..) if data.len() as u64 > self.most => false,
-            Gcm::Kernel(engine, key) => is_same(&engine.open(key, nonce, aad, Data::in_place(data)), tag),
+            Gcm::Kernel(engine, key) => {
+                told(same(&engine.open(key, nonce, aad, Data::in_place(data)), tag)).into()
+            }
         };
         if is_right {
             return Ok(());
@@ -200,7 +201,7 @@ impl MessageKey<'_> {
                 let expected = engine.open(key, nonce, aad, Data::copied(ciphertext, room));
                 // SAFETY: the kernel wrote as many bytes as the ciphertext has, behind the others.
                 unsafe { out.set_len(start + ciphertext.len()) };
-                is_same(&expected, tag)
+                told(same(&expected, tag)).into()
             }
         };
         if !is_right {
@@ -208,13 +209,6 @@ impl MessageKey<'_> {
         }
         is_right
     }
-}
-
-/// As numbers: byte by byte it would take as long as a short message.
-fn is_same(a: &[u8; TAG], b: &[u8; TAG]) -> bool {
-    let [a, b] = [a, b].map(|tag| u128::from_ne_bytes(*tag));
-    let differ = a ^ b;
-    told((differ as u64 | (differ >> 64) as u64).ct_eq(&0)).into()
 }
 
 /// Messages under keys that serve no other, many keys set at once.
