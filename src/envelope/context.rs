@@ -1,7 +1,11 @@
 //! What a DEK and a record are bound to.
 use super::codec::{Parser, put_long};
 use crate::{Error, Result};
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 /// Most bytes of a context's encoding.
 const MAX: usize = 8192;
@@ -21,11 +25,25 @@ const RESERVED: &str = "libkms-";
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct EncryptionContext(Arc<Inner>);
 
-#[derive(PartialEq, Eq, Hash)]
 struct Inner {
     /// Sorted by the bytes of the key.
     pairs: Vec<(String, String)>,
+    /// Of these pairs and of no others.
     encoding: Vec<u8>,
+}
+
+impl PartialEq for Inner {
+    fn eq(&self, other: &Self) -> bool {
+        self.encoding == other.encoding
+    }
+}
+
+impl Eq for Inner {}
+
+impl Hash for Inner {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.encoding.hash(state);
+    }
 }
 
 impl EncryptionContext {
