@@ -60,6 +60,11 @@ impl AesCbc {
     }
 }
 
+/// Sets keys up, many at once, for messages of at most `len` bytes.
+pub fn set_batch(kernels: Kernels, keys: &[[u8; 32]], len: usize) {
+    arch::set_each(kernels.0, keys, len);
+}
+
 /// Encrypts each in place, under a key and with a nonce of its own, and gives the tags.
 pub fn seal_batch(
     kernels: Kernels,

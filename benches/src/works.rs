@@ -34,6 +34,8 @@ pub enum Work {
     Gcm(Direction, KeyUse),
     /// A key alone, for messages of at most so many bytes.
     SetUp,
+    /// [`BATCH`] of them, beside one after the other.
+    SetUps,
     /// An XAES-256-GCM message under one key, beside a raw call under a key that is expanded.
     Xaes(Direction),
     /// A whole record under a DEK that is there, with context and AAD, beside such a raw call.
@@ -54,6 +56,7 @@ impl Work {
             Self::Gcm(Direction::Seal, _) => "seal",
             Self::Gcm(Direction::Open, _) => "open",
             Self::SetUp => "setup",
+            Self::SetUps => "batch.setup",
             Self::Xaes(Direction::Seal) => "xaes.seal",
             Self::Xaes(Direction::Open) => "xaes.open",
             Self::Record(Direction::Seal) => "scope.seal",
@@ -69,7 +72,7 @@ impl Work {
     pub fn key(self) -> Option<KeyUse> {
         match self {
             Self::Gcm(_, key) => Some(key),
-            Self::SetUp | Self::Batch => Some(KeyUse::Fresh),
+            Self::SetUp | Self::SetUps | Self::Batch => Some(KeyUse::Fresh),
             Self::Xaes(_) | Self::Record(_) | Self::Records | Self::Cbc(_) => Some(KeyUse::Reused),
             Self::Random => None,
         }
@@ -92,6 +95,11 @@ impl Work {
             Self::SetUp => {
                 let mut all = vec![libkms.set_up(bytes)];
                 all.extend(peers::of_path(path).iter().map(|p| p.set_up(bytes)));
+                all
+            }
+            Self::SetUps => {
+                let mut all = vec![set_ups(kernels, bytes)];
+                all.extend(peers::of_path(path).iter().map(|p| times(BATCH, p.set_up(bytes))));
                 all
             }
             Self::Xaes(direction) => vec![xaes(direction, bytes), warm(direction, bytes)],
@@ -130,6 +138,7 @@ pub fn all(best: bool, quick: bool) -> Vec<(Work, usize)> {
         }
     }
     works.extend([64, K, 16 * K].map(|bytes| (Work::SetUp, bytes)));
+    works.extend([64, 256, K].map(|bytes| (Work::SetUps, bytes)));
     works.extend([64, 256, K].map(|bytes| (Work::Batch, bytes)));
     let both = [Seal, Open];
     works.extend(both.iter().flat_map(|d| [K, 16 * K, K * K].map(|bytes| (Work::Cbc(*d), bytes))));
@@ -147,8 +156,20 @@ fn times(calls: usize, mut of: Contestant) -> Contestant {
     Contestant { name: of.name, burst: Box::new(move |batches| (of.burst)(batches * calls)) }
 }
 
+fn set_ups(kernels: Kernels, bytes: usize) -> Contestant {
+    let keys = keys();
+    let burst: Burst = Box::new(move |calls| {
+        (0..calls).for_each(|_| raw::set_batch(kernels, black_box(&keys), bytes));
+    });
+    Contestant { name: "libkms", burst }
+}
+
+fn keys() -> Vec<[u8; 32]> {
+    (0..BATCH).map(|i| [i as u8 ^ 0xa5; 32]).collect()
+}
+
 fn batch(kernels: Kernels, bytes: usize) -> Contestant {
-    let keys: Vec<_> = (0..BATCH).map(|i| [i as u8 ^ 0xa5; 32]).collect();
+    let keys = keys();
     let nonces: Vec<_> = (0..BATCH).map(|i| [i as u8; 12]).collect();
     let (mut batch, mut tags) = (vec![vec![7; bytes]; BATCH], vec![[0; 16]; BATCH]);
     let burst: Burst = Box::new(move |calls| {

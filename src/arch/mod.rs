@@ -25,12 +25,12 @@ pub(crate) use cbc::{BLOCK, CbcKey, without_cbc_residue};
 pub(crate) use clock::since_boot;
 pub(crate) use engine::Engine;
 pub(crate) use entropy::hardware_word;
-#[cfg(libkms_raw)]
-pub(crate) use gcm::seal_each_in_place;
 pub(crate) use gcm::{
     Aes256Gcm, Message, XaesKey, XaesSchedule, open_many, seal_many, too_long, wipe_from,
     without_kernel_residue,
 };
+#[cfg(libkms_raw)]
+pub(crate) use gcm::{seal_each_in_place, set_each};
 pub(crate) use link::{link_open_file, rename_new};
 pub(crate) use portable::Aes;
 #[cfg(any(test, feature = "local"))]

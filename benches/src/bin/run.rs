@@ -29,7 +29,7 @@ Measures libkms beside its peers and prints the ratios of time.
   --charts FOLDER  draws throughput over size, one SVG for each path
   --from FILE      measures nothing: prints and draws what --json wrote
   --path NAME      only these kernels: aesni, vaes256, vaes512
-  --work NAME      only these works: seal, open, setup, xaes.seal, xaes.open, scope.seal,
+  --work NAME      only these works: seal, open, setup, batch.setup, xaes.seal, xaes.open, scope.seal,
                    scope.open, batch.seal, kms.seal_batch, cbc.seal, cbc.open, random";
 
 #[derive(Default)]

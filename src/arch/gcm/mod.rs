@@ -221,12 +221,29 @@ pub(crate) fn seal_each_in_place(
     batch: &mut [Vec<u8>],
     tags: &mut [[u8; TAG]],
 ) {
+    let longest = batch.iter().map(Vec::len).max().unwrap_or(0);
     let mut messages = batch.iter_mut().zip(nonces).zip(tags);
+    with_each(engine, keys, longest, |key| {
+        let Some(((data, nonce), tag)) = messages.next() else { return };
+        *tag = match key {
+            MessageKey::Portable(key) => key.seal(nonce, aad, data).expect("a short message"),
+            MessageKey::Kernel(engine, key) => engine.seal(key, nonce, aad, Data::in_place(data)),
+        };
+    });
+}
+
+/// Keys alone, for messages of at most `len` bytes.
+#[cfg(libkms_raw)]
+pub(crate) fn set_each(engine: Option<Engine>, keys: &[[u8; 32]], len: usize) {
+    with_each(engine, keys, len, |key| {
+        std::hint::black_box(key);
+    });
+}
+
+#[cfg(libkms_raw)]
+fn with_each(engine: Option<Engine>, keys: &[[u8; 32]], len: usize, mut work: impl FnMut(MessageKey<'_>)) {
     let Some(engine) = engine else {
-        for (((data, nonce), tag), key) in messages.zip(keys) {
-            *tag = portable::Aes256Gcm::new(key).seal(nonce, aad, data).expect("a short message");
-        }
-        return;
+        return keys.iter().for_each(|key| work(MessageKey::Portable(&portable::Aes256Gcm::new(key))));
     };
     without_residue_below::<{ xaes::BATCH_STACK }, _>(|| {
         let mut made = Keys::ZEROS;
@@ -236,12 +253,8 @@ pub(crate) fn seal_each_in_place(
                 let (blocks, _) = key.as_chunks::<16>();
                 [halves[0][k], halves[1][k]] = [blocks[0], blocks[1]].map(u128::from_le_bytes);
             }
-            let some: Vec<_> = messages.by_ref().take(bytes.len()).collect();
-            let longest = some.iter().map(|((data, _), _)| data.len()).max().unwrap_or(0);
-            engine.set_many(&mut made, &halves, Key::blocks(longest));
-            for (((data, nonce), tag), key) in some.into_iter().zip(&made.keys) {
-                *tag = engine.seal(key, nonce, aad, Data::in_place(data));
-            }
+            engine.set_many(&mut made, &halves, Key::blocks(len));
+            made.keys[..bytes.len()].iter().for_each(|key| work(MessageKey::Kernel(engine, key)));
         }
     });
 }
