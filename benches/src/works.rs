@@ -110,11 +110,10 @@ impl Work {
             }
             Self::Batch => {
                 let messages = Rc::new(RefCell::new(Messages::new(KeyUse::Fresh, bytes, Direction::Seal)));
-                let alone = |peer: &Box<dyn Library>| {
-                    times(BATCH, peer.gcm(Direction::Seal, KeyUse::Fresh, &messages))
-                };
                 let mut all = vec![batch(kernels, bytes)];
-                all.extend(peers::of_path(path).iter().map(alone));
+                let alone = peers::of_path(path);
+                let alone = alone.iter().map(|p| p.gcm(Direction::Seal, KeyUse::Fresh, &messages));
+                all.extend(alone.map(|one| times(BATCH, one)));
                 all
             }
             Self::Records => vec![records(bytes), times(BATCH, warm(Direction::Seal, bytes))],
