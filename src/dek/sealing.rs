@@ -79,6 +79,12 @@ impl SealDek {
         self.cipher()?.seal(aad.as_bytes(), plaintext, out)
     }
 
+    /// Appends the header of a record of `len` bytes, and makes room for the whole of it.
+    pub(crate) fn begin(&self, len: usize, out: &mut Vec<u8>) {
+        out.reserve(self.header.bytes().len() + len + Xaes256Gcm::OVERHEAD);
+        out.extend_from_slice(self.header.bytes());
+    }
+
     /// The key of its records.
     pub(crate) fn cipher(&self) -> Result<Xaes256Gcm<'_>> {
         Ok(Xaes256Gcm::with(self.payload.expose()?, &self.schedule))

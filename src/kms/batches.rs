@@ -1,8 +1,8 @@
 //! Many small records in one call.
 use super::{Kms, Opened, Scope, scope::open_payload};
 use crate::{
-    Aad, Error, Header, Result, Suite,
-    crypto::{Message, Xaes256Gcm, is_authentic, open_many, seal_many, was_sealed},
+    Aad, Error, Result, Suite,
+    crypto::{Message, is_authentic, open_many, seal_many, was_sealed},
     dek::{SealDek, Unlocked},
     rt::join_all,
 };
@@ -36,7 +36,7 @@ impl Kms {
     /// # Errors
     /// Of each item as [`Scope::open`]; Misuse for a scope of another `Kms`.
     pub async fn open_batch(&self, items: &[BatchItem<'_>]) -> Vec<Result<Opened>> {
-        let unlocked = self.each(items, async |(scope, _, sealed)| unlock(scope, sealed).await).await;
+        let unlocked = self.each(items, async |(scope, _, sealed)| scope.unlock_envelope(sealed).await).await;
         let works = unlocked.iter().zip(items).map(|(dek, (_, aad, sealed))| to_open(dek, *aad, sealed));
         let opened = self.all(works, open_many, is_authentic);
         let together = |(plaintext, unlocked): (Result<Vec<u8>>, Result<(Unlocked, _)>)| {
@@ -100,17 +100,9 @@ enum Work<'a> {
 
 fn to_seal<'a>(dek: &'a Result<Arc<SealDek>>, aad: Aad<'a>, plaintext: &'a [u8]) -> Result<Work<'a>> {
     let dek = dek.as_ref().map_err(Clone::clone)?;
-    let header = dek.header.bytes();
-    let mut out = Vec::with_capacity(header.len() + plaintext.len() + Xaes256Gcm::OVERHEAD);
-    out.extend_from_slice(header);
+    let mut out = Vec::new();
+    dek.begin(plaintext.len(), &mut out);
     Ok(Work::Message(dek.cipher()?.to_seal(aad.as_bytes(), plaintext, out)))
-}
-
-/// Its DEK, and where its payload begins.
-async fn unlock(scope: &Scope, sealed: &[u8]) -> Result<(Unlocked, usize)> {
-    let header = Header::parse(sealed)?;
-    header.suite().check_payload((sealed.len() - header.len()) as u64)?;
-    Ok((scope.unlock(&header).await?, header.len()))
 }
 
 fn to_open<'a>(unlocked: &'a Result<(Unlocked, usize)>, aad: Aad<'a>, sealed: &'a [u8]) -> Result<Work<'a>> {
@@ -119,7 +111,7 @@ fn to_open<'a>(unlocked: &'a Result<(Unlocked, usize)>, aad: Aad<'a>, sealed: &'
     match dek.suite() {
         Suite::OneShot => Ok(Work::Message(dek.one_shot()?.to_open(aad.as_bytes(), payload, out))),
         Suite::Chunked => {
-            open_payload(dek, Suite::Chunked, 1, aad, payload, &mut out)?;
+            open_payload(dek, 1, aad, payload, &mut out)?;
             Ok(Work::Done(out))
         }
     }

@@ -87,7 +87,7 @@ impl Scope {
             }
             header.suite().check_payload(sealed.len() as u64)?;
             let mut plaintext = Zeroizing::new(Vec::new());
-            open_payload(&unlocked.dek, header.suite(), 1, aad, &sealed, &mut plaintext)?;
+            open_payload(&unlocked.dek, 1, aad, &sealed, &mut plaintext)?;
             to.write_all(&plaintext)?;
             to.flush()?;
             return Ok(Outcome { bytes: plaintext.len() as u64, damage });

@@ -121,7 +121,7 @@ impl References {
     pub async fn open(&self, aad: Aad<'_>, record: &[u8]) -> Result<Opened> {
         let reference = Reference::parse(record)?;
         let unlocked = self.unlock(&reference).await?;
-        open_record(unlocked, reference, aad, record)
+        open_record(unlocked, aad, record)
     }
 
     /// Gets the key of a stream whose reference was read; what is opened begins with that.

@@ -113,11 +113,8 @@ impl Scope {
     /// # Errors
     /// Limit beyond 2^36 - 32 bytes; what the KMS says; Forked.
     pub async fn seal(&self, aad: Aad<'_>, plaintext: &[u8]) -> Result<Vec<u8>> {
-        let dek = self.seal_dek(plaintext).await?;
-        let header = dek.header.bytes();
-        let mut out = Vec::with_capacity(header.len() + plaintext.len() + Xaes256Gcm::OVERHEAD);
-        out.extend_from_slice(header);
-        dek.seal(aad, plaintext, &mut out)?;
+        let mut out = Vec::new();
+        self.seal_into(aad, plaintext, &mut out).await?;
         Ok(out)
     }
 
@@ -127,9 +124,8 @@ impl Scope {
     /// As [`seal`](Self::seal).
     pub async fn seal_into(&self, aad: Aad<'_>, plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let dek = self.seal_dek(plaintext).await?;
-        let (start, header) = (out.len(), dek.header.bytes());
-        out.reserve(header.len() + plaintext.len() + Xaes256Gcm::OVERHEAD);
-        out.extend_from_slice(header);
+        let start = out.len();
+        dek.begin(plaintext.len(), out);
         dek.seal(aad, plaintext, out).inspect_err(|_| wipe_from(out, start))
     }
 
@@ -170,16 +166,20 @@ impl Scope {
     pub async fn open_reference(&self, aad: Aad<'_>, header: &[u8], record: &[u8]) -> Result<Opened> {
         let reference = Reference::parse(record)?;
         let unlocked = self.unlock(&reference.header(header)?).await?;
-        open_record(unlocked, reference, aad, record)
+        open_record(unlocked, aad, record)
     }
 
     async fn open_to(&self, aad: Aad<'_>, sealed: &[u8], out: &mut Vec<u8>) -> Result<Unlocked> {
-        let header = Header::parse(sealed)?;
-        let payload = &sealed[header.len()..];
-        header.suite().check_payload(payload.len() as u64)?;
-        let unlocked = self.unlock(&header).await?;
-        open_payload(&unlocked.dek, header.suite(), self.threads, aad, payload, out)?;
+        let (unlocked, start) = self.unlock_envelope(sealed).await?;
+        open_payload(&unlocked.dek, self.threads, aad, &sealed[start..], out)?;
         Ok(unlocked)
+    }
+
+    /// The DEK of an envelope, and where its payload begins.
+    pub(super) async fn unlock_envelope(&self, sealed: &[u8]) -> Result<(Unlocked, usize)> {
+        let header = Header::parse(sealed)?;
+        header.suite().check_payload((sealed.len() - header.len()) as u64)?;
+        Ok((self.unlock(&header).await?, header.len()))
     }
 
     /// The DEK of a header, if that was written in this scope.
@@ -240,27 +240,21 @@ pub(super) fn reference_record(dek: &SealDek, aad: Aad<'_>, plaintext: &[u8]) ->
 }
 
 /// The plaintext of a reference record whose DEK is at hand.
-pub(super) fn open_record(
-    unlocked: Unlocked,
-    reference: Reference,
-    aad: Aad<'_>,
-    record: &[u8],
-) -> Result<Opened> {
+pub(super) fn open_record(unlocked: Unlocked, aad: Aad<'_>, record: &[u8]) -> Result<Opened> {
     let mut plaintext = Vec::new();
-    open_payload(&unlocked.dek, reference.suite, 1, aad, &record[Reference::LEN..], &mut plaintext)?;
+    open_payload(&unlocked.dek, 1, aad, &record[Reference::LEN..], &mut plaintext)?;
     Ok(Opened { plaintext, freshness: unlocked.freshness, key_id: unlocked.key_id })
 }
 
 /// Appends the plaintext; nothing on failure.
 pub(super) fn open_payload(
     dek: &OpenDek,
-    suite: Suite,
     threads: usize,
     aad: Aad<'_>,
     payload: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<()> {
-    match suite {
+    match dek.suite() {
         Suite::OneShot => dek.one_shot()?.open(aad.as_bytes(), payload, out),
         Suite::Chunked => {
             let start = out.len();
