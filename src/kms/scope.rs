@@ -94,7 +94,8 @@ impl Scope {
     /// work for them. They read, work and write at once; what is written is what one thread
     /// writes, in the same order.
     ///
-    /// 1 unless set: then no thread is started. Each takes some 600 KiB; more than processors
+    /// As the [`Kms`] has it unless set ([`Builder::threads`](crate::Builder::threads)), which is 1
+    /// by itself: then no thread is started. Each takes some 600 KiB; more than processors
     /// are of no use. What uses them: [`seal_stream`](Self::seal_stream),
     /// [`open_stream`](Self::open_stream), [`open_payload`](Self::open_payload),
     /// [`seal_file`](Self::seal_file), [`open_file`](Self::open_file), [`open`](Self::open) of
