@@ -2,7 +2,7 @@
 use super::{
     Block, Lanes,
     partial::{load_16, store_16},
-    token::{LAST_WORDS, LAST_WORDS_ROTATED, REVERSE, accesses, operations},
+    token::{LAST_WORDS, LAST_WORDS_ROTATED, REVERSE, accesses, of_one_block, operations},
 };
 use std::arch::{aarch64::*, asm, is_aarch64_feature_detected};
 
@@ -52,38 +52,7 @@ fn multiply(a: u64, b: u64) -> V {
 
 impl Lanes for Armv8 {
     type V = V;
-    const L: usize = 1;
-    type One = Self;
-
-    #[inline(always)]
-    fn one(self) -> Self {
-        self
-    }
-
-    #[inline(always)]
-    fn first(self, block: V) -> V {
-        block
-    }
-
-    #[inline(always)]
-    fn every(self, block: V) -> V {
-        block
-    }
-
-    #[inline(always)]
-    fn of(self, blocks: [V; 4], at: usize) -> V {
-        blocks[at]
-    }
-
-    #[inline(always)]
-    fn lane(self, v: V, _: usize) -> V {
-        v
-    }
-
-    #[inline(always)]
-    fn fold(self, v: V) -> V {
-        v
-    }
+    of_one_block!();
 
     operations! { "neon,aes":
         fn zero() -> V { vdupq_n_u8(0) }

@@ -45,3 +45,42 @@ macro_rules! accesses {
     };
 }
 pub(super) use accesses;
+
+/// Of a vector of one block: it is its only lane.
+macro_rules! of_one_block {
+    () => {
+        const L: usize = 1;
+        type One = Self;
+
+        #[inline(always)]
+        fn one(self) -> Self {
+            self
+        }
+
+        #[inline(always)]
+        fn first(self, block: Self::V) -> Self::V {
+            block
+        }
+
+        #[inline(always)]
+        fn every(self, block: Self::V) -> Self::V {
+            block
+        }
+
+        #[inline(always)]
+        fn of(self, blocks: [Self::V; 4], at: usize) -> Self::V {
+            blocks[at]
+        }
+
+        #[inline(always)]
+        fn lane(self, v: Self::V, _: usize) -> Self::V {
+            v
+        }
+
+        #[inline(always)]
+        fn fold(self, v: Self::V) -> Self::V {
+            v
+        }
+    };
+}
+pub(super) use of_one_block;

@@ -3,7 +3,7 @@ use super::{number, vector};
 use crate::arch::lanes::{
     Block, Lanes,
     partial::{load_16, store_16},
-    token::{LAST_WORDS, LAST_WORDS_ROTATED, REVERSE, accesses, operations},
+    token::{LAST_WORDS, LAST_WORDS_ROTATED, REVERSE, accesses, of_one_block, operations},
 };
 use std::arch::{asm, x86_64::*};
 
@@ -39,38 +39,7 @@ type V = __m128i;
 
 impl Lanes for Aesni {
     type V = V;
-    const L: usize = 1;
-    type One = Self;
-
-    #[inline(always)]
-    fn one(self) -> Self {
-        self
-    }
-
-    #[inline(always)]
-    fn first(self, block: V) -> V {
-        block
-    }
-
-    #[inline(always)]
-    fn every(self, block: V) -> V {
-        block
-    }
-
-    #[inline(always)]
-    fn of(self, blocks: [V; 4], at: usize) -> V {
-        blocks[at]
-    }
-
-    #[inline(always)]
-    fn lane(self, v: V, _: usize) -> V {
-        v
-    }
-
-    #[inline(always)]
-    fn fold(self, v: V) -> V {
-        v
-    }
+    of_one_block!();
 
     operations! { "avx,aes,pclmulqdq":
         fn zero() -> V { _mm_setzero_si128() }
