@@ -28,14 +28,14 @@ pub(crate) struct XaesKey<'a> {
 
 /// A key that is expanded for many messages, in key memory. Empty where the processor has no
 /// kernels.
-pub(crate) struct XaesSchedule(Option<(Engine, Locked<Rounds>)>);
+pub(crate) struct XaesSchedule(Option<Locked<Rounds>>);
 
 impl XaesSchedule {
     pub(crate) fn of(key: &[u8; 32]) -> Result<Self> {
         let Some(engine) = Engine::best() else { return Ok(Self(None)) };
         let mut rounds = [0; 16];
         engine.prepare(&mut rounds, key);
-        Ok(Self(Some((engine, Locked::new(|| rounds)?))))
+        Ok(Self(Some(Locked::new(|| rounds)?)))
     }
 }
 
@@ -88,18 +88,25 @@ impl<'a> XaesKey<'a> {
         len: usize,
         work: impl FnOnce(MessageKey<'_>) -> R,
     ) -> Result<R> {
-        let (engine, mut own) = (Engine::best(), [0; 16]);
-        let (engine, rounds) = match (self.schedule, engine) {
-            (Some(XaesSchedule(Some((engine, rounds)))), _) => (*engine, rounds.get()?),
-            (_, Some(engine)) => {
-                engine.prepare(&mut own, self.bytes);
-                (engine, &own)
-            }
-            (_, None) => return Ok(work(MessageKey::Portable(&portable_key(self.bytes, context)))),
+        let Some(engine) = Engine::best() else {
+            return Ok(work(MessageKey::Portable(&portable_key(self.bytes, context))));
         };
-        let mut key = Key::ZEROS;
-        engine.derive(&mut key, rounds, context, Key::blocks(len));
+        let (mut own, mut key) = ([0; 16], Key::ZEROS);
+        engine.derive(&mut key, self.rounds(engine, &mut own)?, context, Key::blocks(len));
         Ok(work(MessageKey::Kernel(engine, &key)))
+    }
+
+    /// Those of its schedule, or, if it has none, of one that is made for it.
+    #[inline(always)]
+    fn rounds<'r>(self, engine: Engine, own: &'r mut Rounds) -> Result<&'r Rounds>
+    where
+        'a: 'r,
+    {
+        if let Some(XaesSchedule(Some(rounds))) = self.schedule {
+            return rounds.get();
+        }
+        engine.prepare(own, self.bytes);
+        Ok(own)
     }
 }
 
@@ -174,14 +181,7 @@ fn alone<'a>(message: &mut Message<'a>, work: Work<'a>) {
 pub(super) fn together<'a>(engine: Engine, keys: &mut Keys, messages: &mut [Message<'a>], work: Work<'a>) {
     let (mut own, mut halves, mut longest) = ([0; 16], [[0; MANY]; 2], 0);
     for (k, message) in messages.iter_mut().enumerate() {
-        let rounds = match message.key.schedule {
-            Some(XaesSchedule(Some((_, rounds)))) => rounds.get(),
-            _ => {
-                engine.prepare(&mut own, message.key.bytes);
-                Ok(&own)
-            }
-        };
-        match rounds {
+        match message.key.rounds(engine, &mut own) {
             Ok(rounds) => engine.derive_one(&mut halves, k, rounds, split(&message.nonce).0),
             Err(e) => message.done = Err(e),
         }
