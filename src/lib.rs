@@ -52,7 +52,8 @@
 //!
 //! `local` (default): keyring files. `passphrase`: keyring files under one. `config`: purposes
 //! in a TOML file. `aws`: keys in AWS KMS. `tokio`: backends that need it
-//! (`kek::OnTokio`), and streams over its `AsyncRead` and `AsyncWrite`. `test-util`: a scripted KMS, simulated time and the
+//! (`kek::OnTokio`), and streams over its `AsyncRead` and `AsyncWrite`. `kubernetes`: what Kubernetes
+//! stores in etcd, and its EncryptionConfiguration. `test-util`: a scripted KMS, simulated time and the
 //! contract suite for backends. `cli`: the program `kms`. A feature adds names; it never
 //! changes what existing names do.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -70,6 +71,8 @@ mod envelope;
 pub mod kek;
 mod dek;
 mod kms;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 pub mod fleet;
 pub mod manual;
 #[cfg(libkms_raw)]
