@@ -40,7 +40,8 @@
 //!   a new DEK would be, and [`Scope::rewrap`] puts it right without touching the payload;
 //!   [`fleet`] does both for trees of files. How a key lives is a page of the manual:
 //!   [rotation](manual::rotation).
-//! - [`Error::kind`] says what to do about a failure.
+//! - [`Error::kind`] says what to do about a failure; an [`observer`] is told of every call to a KMS
+//!   and of how KEKs are, for logs, metrics and audit trails.
 //!
 //! The [`manual`] has the [threat model](manual::threat_model), the
 //! [limits](manual::limits), what operators of keys in [AWS](manual::aws) should know, the
@@ -53,9 +54,10 @@
 //! `local` (default): keyring files. `passphrase`: keyring files under one. `config`: purposes
 //! in a TOML file. `aws`: keys in AWS KMS. `tokio`: backends that need it
 //! (`kek::OnTokio`), and streams over its `AsyncRead` and `AsyncWrite`. `kubernetes`: what Kubernetes
-//! stores in etcd, and its EncryptionConfiguration. `test-util`: a scripted KMS, simulated time and the
-//! contract suite for backends. `cli`: the program `kms`. A feature adds names; it never
-//! changes what existing names do.
+//! stores in etcd, and its EncryptionConfiguration. `plugin`: KMS plugins, as a server and as
+//! backends. `tracing`, `metrics`: adapters of [`observer`] to the crates of those names. `test-util`:
+//! a scripted KMS, simulated time and the contract suite for backends. `cli`: the program `kms`. A
+//! feature adds names; it never changes what existing names do.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(unreachable_pub)]
 
@@ -81,12 +83,12 @@ pub mod manual;
 pub mod raw;
 
 pub use async_trait::async_trait;
-pub use dek::{DekPolicy, Freshness, TableUsage, WrapPolicy};
+pub use dek::{DekPolicy, TableUsage, WrapPolicy};
 pub use envelope::{
     Aad, Copies, Damage, EncryptionContext, Header, KeyId, Recipient, Reference, Suite, WrappedDek, stream,
 };
 pub use error::{Attempt, Error, ErrorKind, Result};
-pub use kek::outage::OutagePolicy;
+pub use kek::{Freshness, observer, outage::OutagePolicy};
 pub use kms::{
     BatchItem, Builder, HeaderDirectory, HeaderFile, HeaderStore, Health, Kms, MemoryHeaders, Opened,
     Outcome, ReferenceRecord, ReferenceSealer, References, Scope, SealOptions, Usage,

@@ -3,7 +3,7 @@ use super::WrapPolicy;
 use crate::{
     EncryptionContext, Header, KeyId, OutagePolicy, Recipient, Result,
     envelope::HeaderCopy,
-    kek::{BackendHealth, Kek, Role},
+    kek::{BackendHealth, Freshness, Kek, Role, observer::Observers},
     rt::{Runtime, join_all},
 };
 use std::{sync::Arc, time::Duration};
@@ -16,19 +16,7 @@ pub(crate) struct Keks {
     hedge_after: Option<Duration>,
     deadline: Duration,
     rt: Arc<dyn Runtime>,
-}
-
-/// Whether a DEK is wrapped as a new one would be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Freshness {
-    /// As a new one would be.
-    Current,
-    /// Under an older version of a KEK, or under other KEKs.
-    Stale,
-    /// The backends cannot tell which key wraps now; or two KEKs have keys of that id, as
-    /// keyrings can.
-    Unknown,
+    observers: Observers,
 }
 
 impl Keks {
@@ -40,9 +28,19 @@ impl Keks {
     ) -> Result<Self> {
         let all: Vec<_> = keks.into_iter().map(Arc::new).collect();
         let (hedge_after, deadline) = (outage.hedge_after, outage.deadline);
-        let me = Self { all, wrap_policy, hedge_after, deadline, rt };
+        let me = Self { all, wrap_policy, hedge_after, deadline, rt, observers: Observers::default() };
         me.wrap_policy.check(me.wrapping().count())?;
         Ok(me)
+    }
+
+    /// Tells these of the DEKs that they give.
+    pub(crate) fn observed_by(mut self, observers: Observers) -> Self {
+        self.observers = observers;
+        self
+    }
+
+    pub(super) fn observers(&self) -> &Observers {
+        &self.observers
     }
 
     /// Whether `copy` names exactly the keys that would wrap now.

@@ -16,7 +16,6 @@ mod unwrapping;
 mod wrapping;
 
 pub use bounded::TableUsage;
-pub use keks::Freshness;
 pub use policy::{DekPolicy, WrapPolicy};
 
 pub(crate) use keks::Keks;

@@ -3,14 +3,17 @@ use super::{
     Keks,
     bounded::{Bounded, TableUsage},
     expiry::{Expires, Watch, look_after},
-    keks::Freshness,
     unwrapping::{Unwrapped, none_matches},
 };
 use crate::{
     EncryptionContext, Error, ErrorKind, Header, KeyId, Recipient, Reference, Result, Suite,
     crypto::Xaes256Gcm,
     envelope::{DerivedKeys, Fingerprint, HeaderCopy, PayloadKey},
-    kek::{Refusals, Role, panicked},
+    kek::{
+        Freshness, Refusals, Role,
+        observer::{DekFrom, Event},
+        panicked,
+    },
     rt::{
         BoxFuture, Flight, Runtime, launch,
         sync::{Mutex, lock},
@@ -115,18 +118,18 @@ impl Opener {
         check_fork()?;
         let inner = &self.0;
         if let Some(dek) = inner.remembered(header, context) {
-            return inner.warm(&dek, header, context);
+            return inner.warm(&dek, header, context, DekFrom::Memory);
         }
         let id = header.fingerprint(context);
-        let dek = match inner.join(id, header, context) {
-            Joined::Landed(dek) => dek,
-            Joined::Flying(flight) => flight.await?,
+        let (dek, from) = match inner.join(id, header, context) {
+            Joined::Landed(dek) => (dek, DekFrom::Memory),
+            Joined::Flying(flight) => (flight.await?, DekFrom::Flight),
             Joined::New(flight, task) => {
                 launch(&*inner.rt, task);
-                flight.await?
+                (flight.await?, DekFrom::Kms)
             }
         };
-        inner.warm(&dek, header, context)
+        inner.warm(&dek, header, context, from)
     }
 
     /// The DEK of a reference, if it is remembered, and the header that it was verified by
@@ -137,7 +140,11 @@ impl Opener {
         let Some(dek) = inner.by_name((to.suite, to.commitment, context.clone())) else { return Ok(None) };
         let held = &dek.verified;
         let allowed = inner.keks.first_accepted(held);
-        Ok(allowed.map(|allowed| inner.unlocked(&dek, std::slice::from_ref(held), held, allowed)))
+        Ok(allowed.map(|allowed| {
+            let unlocked = inner.unlocked(&dek, std::slice::from_ref(held), held, allowed);
+            inner.tell(&unlocked, DekFrom::Memory);
+            unlocked
+        }))
     }
 }
 
@@ -153,14 +160,30 @@ impl Inner {
 
     /// A hit replaces the unwrapping and nothing else: some recipient must still be
     /// allowed, and commitment and mac of a copy agree.
-    fn warm(&self, dek: &Arc<OpenDek>, header: &Header, context: &EncryptionContext) -> Result<Unlocked> {
+    fn warm(
+        &self,
+        dek: &Arc<OpenDek>,
+        header: &Header,
+        context: &EncryptionContext,
+        from: DekFrom,
+    ) -> Result<Unlocked> {
         let copies = header.tries();
         let Some(allowed) = copies.iter().find_map(|copy| self.keks.first_accepted(copy)) else {
             return Err(none_matches(header));
         };
         let holds = |copy: &&HeaderCopy| copy.is_for(context) && dek.holds(copy);
         let copy = copies.iter().find(holds).ok_or_else(Error::authentication)?;
-        Ok(self.unlocked(dek, copies, copy, allowed))
+        let unlocked = self.unlocked(dek, copies, copy, allowed);
+        self.tell(&unlocked, from);
+        Ok(unlocked)
+    }
+
+    fn tell(&self, unlocked: &Unlocked, from: DekFrom) {
+        let observers = self.keks.observers();
+        if !observers.is_empty() {
+            let Unlocked { freshness, key_id, .. } = unlocked;
+            observers.tell(&Event::Unlocked { from, freshness: *freshness, key_id });
+        }
     }
 
     /// `held`: the one of `copies` that this DEK verified.

@@ -1,8 +1,9 @@
 //! The same DEK under other KEKs.
-use super::{Keks, bounded::Bounded, keks::Freshness, unwrapping::Unwrapped};
+use super::{Keks, bounded::Bounded, unwrapping::Unwrapped};
 use crate::{
     EncryptionContext, Error, Header, Result,
     envelope::{DerivedKeys, Fingerprint, HeaderCopy},
+    kek::Freshness,
     rt::sync::{Mutex, MutexGuard, lock},
     secret::check_fork,
 };

@@ -197,28 +197,33 @@ impl Drop for Waiting<'_> {
 }
 
 impl Pass<'_> {
-    pub(super) fn succeeded(self) {
-        if !matches!(self.call, Call::Question) {
-            *lock(&self.all.failing_since) = None;
-        }
+    /// Each verdict says whether the KMS fails now, if that has changed.
+    pub(super) fn succeeded(self) -> Option<bool> {
         self.all.of(self.call).succeeded();
+        let is_asked = !matches!(self.call, Call::Question);
+        let was_failing = is_asked && lock(&self.all.failing_since).take().is_some();
+        was_failing.then_some(false)
     }
 
-    pub(super) fn failed(self) {
-        self.is_failing();
+    pub(super) fn failed(self) -> Option<bool> {
+        let change = self.is_failing();
         self.all.of(self.call).failed(self.probe);
+        change
     }
 
     /// The KMS is there, and will not answer for now: that is no verdict on whether it is back.
-    pub(super) fn put_off(self) {
-        self.is_failing();
+    pub(super) fn put_off(self) -> Option<bool> {
+        self.is_failing()
     }
 
-    fn is_failing(&self) {
-        if !matches!(self.call, Call::Question) {
-            let now = self.all.rt.now();
-            lock(&self.all.failing_since).get_or_insert(now);
+    fn is_failing(&self) -> Option<bool> {
+        if matches!(self.call, Call::Question) {
+            return None;
         }
+        let (now, mut since) = (self.all.rt.now(), lock(&self.all.failing_since));
+        let begins = since.is_none();
+        since.get_or_insert(now);
+        begins.then_some(true)
     }
 }
 
@@ -256,6 +261,10 @@ mod tests {
         pass(breakers, call).expect("nobody tries").unwrap_or_else(|_| panic!("it passes"))
     }
 
+    fn fails(breakers: &Breakers, call: Call) {
+        passes(breakers, call).failed();
+    }
+
     fn left_alone(breakers: &Breakers, call: Call) -> Duration {
         pass(breakers, call).expect("nobody tries").err().expect("left alone")
     }
@@ -264,11 +273,12 @@ mod tests {
     fn it_opens_after_failures_in_a_row_and_closes_with_a_success() {
         let (clock, breakers) = breakers();
         for _ in 0..3 {
-            (0..MOST_FAILURES - 1).for_each(|_| passes(&breakers, Call::Wrap).failed());
+            (0..MOST_FAILURES - 1).for_each(|_| fails(&breakers, Call::Wrap));
             passes(&breakers, Call::Wrap).succeeded();
         }
         assert_eq!(breakers.failing_for(), None);
-        (0..MOST_FAILURES).for_each(|_| passes(&breakers, Call::Wrap).failed());
+        let told: Vec<_> = (0..MOST_FAILURES).map(|_| passes(&breakers, Call::Wrap).failed()).collect();
+        assert_eq!((told[0], &told[1..]), (Some(true), &[None; MOST_FAILURES as usize - 1][..]));
         let left = left_alone(&breakers, Call::Wrap);
         assert!(left <= FIRST_PAUSE && left >= FIRST_PAUSE / 2);
         clock.advance(FIRST_PAUSE);
@@ -277,7 +287,7 @@ mod tests {
         assert!(pass(&breakers, Call::Wrap).is_none(), "one at a time");
         drop(probe);
         let probe = passes(&breakers, Call::Wrap);
-        probe.succeeded();
+        assert_eq!(probe.succeeded(), Some(false));
         (0..3).for_each(|_| drop(passes(&breakers, Call::Wrap)));
         assert_eq!(breakers.failing_for(), None);
     }
@@ -285,7 +295,7 @@ mod tests {
     #[test]
     fn its_pauses_grow_to_half_a_minute() {
         let (clock, breakers) = breakers();
-        (0..MOST_FAILURES).for_each(|_| passes(&breakers, Call::Unwrap(0)).failed());
+        (0..MOST_FAILURES).for_each(|_| fails(&breakers, Call::Unwrap(0)));
         for pause in [1, 2, 4, 8, 16, 30, 30].map(Duration::from_secs) {
             let left = left_alone(&breakers, Call::Unwrap(0));
             assert!(left <= pause && left >= pause / 2, "{left:?} of {pause:?}");
@@ -329,7 +339,7 @@ mod tests {
     #[test]
     fn a_probe_that_is_forgotten_says_nothing_when_it_ends() {
         let (clock, breakers) = breakers();
-        (0..MOST_FAILURES).for_each(|_| passes(&breakers, Call::Wrap).failed());
+        (0..MOST_FAILURES).for_each(|_| fails(&breakers, Call::Wrap));
         clock.advance(FIRST_PAUSE);
         let forgotten = passes(&breakers, Call::Wrap);
         assert!(pass(&breakers, Call::Wrap).is_none());

@@ -5,10 +5,12 @@ use super::{
     bucket::Bucket,
     current::Current,
     health::Counts,
+    observer::{Observers, Operation},
     pause::Pauses,
     places::Places,
     refusals::Refusals,
     standing::Standing,
+    told::{Answer, Asked, Told},
 };
 use crate::{
     Dek, EncryptionContext, Error, ErrorKind, KeyId, Recipient, Result, WrappedDek,
@@ -36,13 +38,6 @@ pub(crate) enum Role {
     Opens,
 }
 
-/// What is wrapped. A KMS may allow one of them and refuse the other.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Wrap {
-    New,
-    Given,
-}
-
 /// A backend, and how it is called.
 pub(crate) struct Kek {
     pub(super) backend: Arc<dyn KmsBackend>,
@@ -60,9 +55,11 @@ pub(crate) struct Kek {
     is_limited: bool,
     /// Keys that the KMS calls unusable; `None`: the one that wraps.
     unusable: Refusals<Option<KeyId>>,
-    /// Wraps that it refused for good, but for the state of its key.
-    refused: Refusals<(Wrap, EncryptionContext)>,
+    /// Wraps that it refused for good, but for the state of its key: it may allow to generate
+    /// and refuse to wrap.
+    refused: Refusals<(Operation, EncryptionContext)>,
     pub(super) counts: Counts,
+    pub(super) observers: Observers,
 }
 
 impl Kek {
@@ -87,9 +84,16 @@ impl Kek {
             unusable: Refusals::default(),
             refused: Refusals::default(),
             counts: Counts::default(),
+            observers: Observers::default(),
             rt,
             backend,
         })
+    }
+
+    /// Tells these of its calls.
+    pub(crate) fn observed_by(mut self, observers: &Observers) -> Self {
+        self.observers = observers.clone();
+        self
     }
 
     pub(crate) fn scheme(&self) -> &str {
@@ -108,7 +112,7 @@ impl Kek {
         by: Duration,
     ) -> Result<(Dek, Recipient)> {
         let call = || async { self.backend.generate_dek(context).await };
-        let (dek, wrapped) = self.attempts((Wrap::New, context), by, call).await?;
+        let (dek, wrapped) = self.attempts(Operation::Generate, context, by, call).await?;
         Ok((dek, self.recipient(wrapped)?))
     }
 
@@ -119,7 +123,7 @@ impl Kek {
         by: Duration,
     ) -> Result<Recipient> {
         let call = || async { self.backend.wrap_dek(dek, context).await };
-        let wrapped = self.attempts((Wrap::Given, context), by, call).await?;
+        let wrapped = self.attempts(Operation::Wrap, context, by, call).await?;
         self.recipient(wrapped)
     }
 
@@ -131,8 +135,9 @@ impl Kek {
         by: Duration,
     ) -> Result<Dek> {
         let wrapped = &recipient.wrapped;
-        let key = Some(wrapped.key_id.clone());
-        self.attempt(key, by, async { self.backend.unwrap_dek(wrapped, context).await }).await
+        let asked =
+            Asked { operation: Operation::Unwrap, key: Some(&wrapped.key_id), context: Some(context) };
+        self.attempt(&asked, by, async { self.backend.unwrap_dek(wrapped, context).await }).await
     }
 
     /// Whether its calls are limited in number: of what was refused it is then not asked again
@@ -167,21 +172,22 @@ impl Kek {
 
     /// Until one succeeds, is refused for good, or the time is over. What was refused a moment ago
     /// is not asked for again: permissions may depend on the context.
-    async fn attempts<T, C>(
+    async fn attempts<T: Answer, C>(
         &self,
-        (what, context): (Wrap, &EncryptionContext),
+        operation: Operation,
+        context: &EncryptionContext,
         by: Duration,
         call: impl Fn() -> C,
     ) -> Result<T>
     where
         C: Future<Output = Result<T>>,
     {
-        let id = (what, context.clone());
+        let asked = Asked { operation, key: None, context: Some(context) };
+        let id = (operation, context.clone());
         if let Some(refused) = self.refused.get(&id, self.rt.now()) {
-            self.counts.refused();
-            return Err(refused);
+            return Err(self.not_made(&asked, refused));
         }
-        let answer = self.attempts_anew(by, call).await;
+        let answer = self.attempts_anew(&asked, by, call).await;
         if let Err(e) = &answer
             && e.kind() == ErrorKind::Denied
             && !e.is_of_the_key()
@@ -192,14 +198,19 @@ impl Kek {
         answer
     }
 
-    async fn attempts_anew<T, C>(&self, by: Duration, call: impl Fn() -> C) -> Result<T>
+    async fn attempts_anew<T: Answer, C>(
+        &self,
+        asked: &Asked<'_>,
+        by: Duration,
+        call: impl Fn() -> C,
+    ) -> Result<T>
     where
         C: Future<Output = Result<T>>,
     {
         let mut pauses = Pauses::new();
         let mut said = None;
         loop {
-            let error = match self.attempt(None, by, call()).await {
+            let error = match self.attempt(asked, by, call()).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -216,21 +227,20 @@ impl Kek {
         }
     }
 
-    /// One attempt. `key`: under which it unwraps; how it went is remembered.
-    async fn attempt<T>(
+    /// One attempt. How it went with its key is remembered.
+    async fn attempt<T: Answer>(
         &self,
-        key: Option<KeyId>,
+        asked: &Asked<'_>,
         by: Duration,
         call: impl Future<Output = Result<T>>,
     ) -> Result<T> {
+        let key = asked.key.cloned();
         if let Some(refused) = self.unusable.get(&key, self.rt.now()) {
-            self.counts.refused();
-            return Err(refused);
+            return Err(self.not_made(asked, refused));
         }
         let began = self.rt.now();
         let dropped = Dropped { kek: self, began };
-        let kind = key.as_ref().map_or(Call::Wrap, |key| Call::Unwrap(self.backend.place(key)));
-        let answer = self.once(kind, by, call).await;
+        let answer = self.once(asked, by, call).await;
         std::mem::forget(dropped);
         let (answer, now) = (answer?, self.rt.now());
         match &answer {
@@ -245,20 +255,24 @@ impl Kek {
         answer
     }
 
-    /// One call, if it may be made: what the backend says. `Err`: it was not asked.
-    pub(super) async fn once<T>(
+    /// One call, if it may be made: what the backend says. `Err`: it was not asked, or an auditor
+    /// has not written it down.
+    pub(super) async fn once<T: Answer>(
         &self,
-        kind: Call,
+        asked: &Asked<'_>,
         by: Duration,
         call: impl Future<Output = Result<T>>,
     ) -> Result<Result<T>> {
-        let pass = self.turn(kind, by).await?;
+        let kind = self.kind(asked);
+        let pass = self.turn(kind, by).await.map_err(|e| self.not_made(asked, e))?;
         self.counts.made();
+        let told = Told::begins(self, asked);
         let time = by.saturating_sub(self.rt.now()).min(self.timeout);
         let answer = self.in_time(time, call).await;
         if let Some(Err(e)) = &answer
             && e.is_of_ours()
         {
+            let _anyway = told.map(|told| told.ends(Err(e)));
             self.counts.not_made();
             return Err(e.clone());
         }
@@ -267,39 +281,49 @@ impl Kek {
             let said = format!("{}: no answer within {time:?}", self.backend.name());
             Err(Error::new(ErrorKind::Unavailable, said))
         });
+        let is_written_down = told.map_or(Ok(()), |told| told.ends(answer.as_ref().map(Answer::key)));
         self.counts.failed(answer.is_err());
         if is_cut_short {
             drop(pass);
         } else {
             self.judge(kind, pass, answer.as_ref().err());
         }
+        if answer.is_ok() {
+            is_written_down?;
+        }
         Ok(answer)
     }
 
     /// What an answer, or none, says of the KMS.
     fn judge(&self, kind: Call, pass: Pass<'_>, error: Option<&Error>) {
+        if let Some(is_failing) = self.verdict(kind, pass, error) {
+            self.health_changed(is_failing);
+        }
+    }
+
+    /// Whether it fails, if that has changed.
+    fn verdict(&self, kind: Call, pass: Pass<'_>, error: Option<&Error>) -> Option<bool> {
         let Some(error) = error else { return pass.succeeded() };
         // Wraps are of one key, unwraps of many.
         let is_of_one_of_many = matches!(kind, Call::Unwrap(_)) && error.is_of_the_key();
         if is_of_one_of_many && error.is_retryable() {
-            pass.put_off();
+            pass.put_off()
         } else if let Some(time) = error.retry_after() {
             // One that says when to come back is there, and is asked nothing until then.
             let until = self.rt.now().saturating_add(time.min(LONGEST_PAUSE));
             self.buckets.of(kind.place()).empty_until(until);
-            pass.put_off();
+            pass.put_off()
         } else if error.is_retryable() {
-            pass.failed();
+            pass.failed()
         } else {
             // It answered, whatever that was.
-            pass.succeeded();
+            pass.succeeded()
         }
     }
 
     /// When it may be made. `Err`: not in time.
     async fn turn(&self, kind: Call, by: Duration) -> Result<Pass<'_>> {
         let refuse = |why: &str, wait: Duration| {
-            self.counts.refused();
             let said = format!("{}: {why}: not asked for another {wait:.1?}", self.backend.name());
             Error::new(ErrorKind::Unavailable, said).with_retry_after(wait).of_ours()
         };

@@ -1,5 +1,5 @@
 //! Which key of a KEK would wrap now, as far as that is known.
-use super::{Kek, breaker::Call, standing::nanos};
+use super::{Kek, standing::nanos, told::Asked};
 use crate::{
     KeyId,
     rt::{
@@ -174,7 +174,7 @@ impl Kek {
     async fn ask(&self) -> Option<KeyId> {
         // Somebody may wait for it: its turn is not waited for longer than its answer.
         let by = self.rt.now().saturating_add(self.timeout);
-        let said = self.once(Call::Question, by, async { self.backend.current_key().await }).await;
+        let said = self.once(&Asked::CURRENT_KEY, by, async { self.backend.current_key().await }).await;
         let key = said.and_then(|said| said).ok().flatten();
         let asked = {
             let mut state = lock(&self.current.state);

@@ -35,6 +35,7 @@ mod call;
 #[cfg(feature = "test-util")]
 pub mod contract;
 mod current;
+mod freshness;
 mod health;
 #[cfg(feature = "local")]
 mod local;
@@ -42,16 +43,19 @@ mod local;
 mod mock;
 #[cfg(feature = "tokio")]
 mod on_tokio;
+pub mod observer;
 pub(crate) mod outage;
 mod pause;
 mod places;
 mod refusals;
 mod schemes;
 mod standing;
+mod told;
 mod uri;
 
 #[cfg(feature = "aws")]
 pub use aws::{AwsKms, AwsPolicy, AwsUse};
+pub use freshness::Freshness;
 pub use health::BackendHealth;
 #[cfg(feature = "passphrase")]
 pub use local::Passphrase;

@@ -3,7 +3,10 @@ use super::{Inner, Kms};
 use crate::{
     Error, OutagePolicy, Result,
     dek::{DekPolicy, Keks, Opener, Rewrapper, Sealer, WrapPolicy},
-    kek::{Kek, KmsBackend, Role},
+    kek::{
+        Kek, KmsBackend, Role,
+        observer::{Observer, Observers, Says},
+    },
     rt::{Background, Runtime},
     stream::check_threads,
 };
@@ -23,6 +26,7 @@ pub struct Builder {
     most_opening: usize,
     threads: usize,
     rt: Arc<dyn Runtime>,
+    observers: Vec<(Arc<dyn Observer>, Says)>,
 }
 
 impl Builder {
@@ -36,6 +40,7 @@ impl Builder {
             most_opening: MOST_DEKS,
             threads: 1,
             rt: Arc::new(Background),
+            observers: Vec::new(),
         }
     }
 
@@ -86,6 +91,20 @@ impl Builder {
         self
     }
 
+    /// Tells one more of what happens. What it says to it changes nothing.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observers.push((Arc::new(observer), Says::Nothing));
+        self
+    }
+
+    /// Tells one more, who must have written a call down before what it gave is used: the call
+    /// fails with the error that [`observe`](Observer::observe) gives, and no other is made for it
+    /// unless that is of a kind that is tried again ([`Error::is_retryable`]).
+    pub fn audit(mut self, auditor: impl Observer) -> Self {
+        self.observers.push((Arc::new(auditor), Says::Audits));
+        self
+    }
+
     /// Another clock, another place for background work: tests.
     pub fn runtime(mut self, rt: impl Runtime) -> Self {
         self.rt = Arc::new(rt);
@@ -107,8 +126,11 @@ impl Builder {
         }
         self.policy.check()?;
         let (rt, outage) = (self.rt, self.outage);
-        let keks = self.keks.into_iter().map(|(backend, role)| Kek::new(backend, role, rt.clone(), &outage));
-        let keks = Arc::new(Keks::new(keks.collect::<Result<_>>()?, self.wrap, &outage, rt.clone())?);
+        let observers = Observers::new(self.observers);
+        let kek = |(backend, role)| Ok(Kek::new(backend, role, rt.clone(), &outage)?.observed_by(&observers));
+        let keks = self.keks.into_iter().map(kek).collect::<Result<_>>()?;
+        let keks = Keks::new(keks, self.wrap, &outage, rt.clone())?.observed_by(observers);
+        let keks = Arc::new(keks);
         let opener = Opener::new(keks.clone(), self.most_opening, self.policy.remembered_for(), rt.clone());
         let sealer = Sealer::new(keks.clone(), self.policy, outage.seal_for, self.most_sealing, rt.clone());
         let rewrapper = Rewrapper::new(keks.clone());
