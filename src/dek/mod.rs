@@ -6,6 +6,8 @@ mod hedge;
 mod keks;
 mod kept;
 mod opening;
+#[cfg(feature = "plugin")]
+mod plugin;
 mod policy;
 mod rewrapping;
 #[cfg(all(test, shuttle))]

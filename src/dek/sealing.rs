@@ -155,11 +155,11 @@ impl SealDek {
 
 /// Makes DEKs and hands them out.
 pub(crate) struct Sealer {
-    keks: Arc<Keks>,
-    policy: DekPolicy,
+    pub(super) keks: Arc<Keks>,
+    pub(super) policy: DekPolicy,
     seal_for: Duration,
-    rt: Arc<dyn Runtime>,
-    slots: Arc<Slots>,
+    pub(super) rt: Arc<dyn Runtime>,
+    pub(super) slots: Arc<Slots>,
     flights: AtomicU64,
 }
 
@@ -356,7 +356,7 @@ impl Sealer {
         }
     }
 
-    fn fresh(
+    pub(super) fn fresh(
         &self,
         context: &EncryptionContext,
         time: Duration,

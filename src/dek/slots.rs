@@ -71,7 +71,7 @@ impl Slots {
         slot
     }
 
-    fn by_context(&self) -> MutexGuard<'_, Table> {
+    pub(super) fn by_context(&self) -> MutexGuard<'_, Table> {
         lock(&self.by_context)
     }
 }

@@ -8,6 +8,8 @@ mod constant_time;
 #[cfg(all(test, unix, feature = "local"))]
 mod faults;
 mod files;
+#[cfg(feature = "plugin")]
+mod plugin;
 mod references;
 mod resealing;
 mod rewrap;
@@ -25,6 +27,9 @@ pub use resealing::ReferenceSealer;
 pub use scope::{Opened, ReferenceRecord, Scope};
 pub use store::{HeaderDirectory, HeaderFile, HeaderStore, MemoryHeaders};
 pub use streams::SealOptions;
+
+#[cfg(feature = "plugin")]
+pub(crate) use plugin::Unwrapping;
 
 use crate::{
     EncryptionContext, Error, Freshness, Header, Result,

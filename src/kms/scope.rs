@@ -228,7 +228,7 @@ impl Scope {
         }
     }
 
-    fn slot(&self) -> &Arc<Slot> {
+    pub(super) fn slot(&self) -> &Arc<Slot> {
         self.slot.get_or_init(|| self.kms.0.sealer.slot(&self.context))
     }
 }
