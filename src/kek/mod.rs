@@ -37,6 +37,8 @@ pub mod contract;
 mod current;
 mod freshness;
 mod health;
+#[cfg(feature = "plugin")]
+pub(crate) mod k8s_kms;
 #[cfg(feature = "local")]
 mod local;
 #[cfg(feature = "test-util")]

@@ -1,0 +1,2 @@
+//! Kubernetes's KMS services: their messages.
+pub(crate) mod generated;
