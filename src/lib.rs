@@ -76,6 +76,8 @@ mod kms;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 pub mod fleet;
+#[cfg(feature = "plugin")]
+pub mod plugin;
 pub mod manual;
 #[cfg(libkms_raw)]
 #[doc(hidden)]

@@ -26,6 +26,11 @@ pub mod aws_policy {
     #![doc = include_str!("aws_policy.md")]
 }
 
+#[cfg(feature = "plugin")]
+pub mod plugin {
+    #![doc = include_str!("plugin.md")]
+}
+
 pub mod rotation {
     #![doc = include_str!("rotation.md")]
 }

@@ -1,8 +1,12 @@
 //! The command line.
 mod fleet;
+mod plugin;
 mod policy;
 
 pub(crate) use fleet::{RewrapArgs, StaleArgs};
+pub(crate) use plugin::PluginArgs;
+#[cfg(feature = "plugin")]
+pub(crate) use plugin::{PluginCommand, ServeArgs};
 pub(crate) use policy::PolicyArgs;
 #[cfg(feature = "aws")]
 pub(crate) use policy::{AwsPolicyArgs, PolicyCommand};
@@ -55,6 +59,7 @@ pub(crate) enum Command {
     Keyring(KeyringArgs),
     Purposes(PurposesArgs),
     Policy(PolicyArgs),
+    Plugin(PluginArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
 }

@@ -2,7 +2,7 @@
 //! keyring.
 use crate::{args::Keys, failure::Failure, keyring, passphrase::Asked};
 use libkms::{
-    Builder, DekPolicy, EncryptionContext, KeySet, Kms, Scope, Wait,
+    Builder, EncryptionContext, KeySet, Kms, Scope, Wait,
     kek::{Keyring, Schemes},
 };
 use std::{
@@ -24,16 +24,15 @@ const KEY: &str = "default";
 
 /// The KEKs, and the context as far as it was named.
 pub(crate) fn scope(keys: &Keys, missing: Missing) -> Result<Scope, Failure> {
-    scope_with(keys, missing, DekPolicy::default())
+    scope_with(keys, missing, Kms::builder())
 }
 
-/// `policy`: how much one DEK seals, where no purpose says it.
-pub(crate) fn scope_with(keys: &Keys, missing: Missing, policy: DekPolicy) -> Result<Scope, Failure> {
+/// `builder`: its policies, where no purpose says them.
+pub(crate) fn scope_with(keys: &Keys, missing: Missing, builder: Builder) -> Result<Scope, Failure> {
     let asked = Arc::new(Asked::default());
     let schemes = schemes(asked.clone());
     let (Some(config), Some(purpose)) = (&keys.config, &keys.purpose) else {
         let context = EncryptionContext::new(keys.context.iter().cloned())?;
-        let builder = Kms::builder().dek_policy(policy);
         return Ok(kms(builder, keys, missing, &schemes, &asked)?.scope(context));
     };
     let all = KeySet::load_only(config, &[purpose], &schemes).wait()?;

@@ -14,6 +14,8 @@ mod open;
 mod output;
 mod passphrase;
 mod plan;
+#[cfg(feature = "plugin")]
+mod plugin;
 #[cfg(feature = "aws")]
 mod policy;
 mod progress;
@@ -50,6 +52,12 @@ fn run() -> Result<ExitCode, Failure> {
         #[cfg(not(feature = "aws"))]
         Command::Policy(_) => {
             Err(Failure::usage("policy aws: is not in this build of kms: it needs the feature aws"))
+        }
+        #[cfg(feature = "plugin")]
+        Command::Plugin(args) => plugin::run(&args),
+        #[cfg(not(feature = "plugin"))]
+        Command::Plugin(_) => {
+            Err(Failure::usage("plugin: is not in this build of kms: it needs the feature plugin"))
         }
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

@@ -8,7 +8,7 @@ use crate::{
     output::Output,
     plan::{Outputs, Source, Target, each, jobs},
 };
-use libkms::{Copies, DekPolicy, ReferenceSealer, Scope, SealOptions};
+use libkms::{Copies, DekPolicy, Kms, ReferenceSealer, Scope, SealOptions};
 use std::{path::Path, process::ExitCode};
 
 pub(crate) fn run(args: &SealArgs) -> Result<ExitCode, Failure> {
@@ -16,7 +16,8 @@ pub(crate) fn run(args: &SealArgs) -> Result<ExitCode, Failure> {
     if let Some(header) = &args.header {
         // The DEK of a header is meant for many runs: what bounds it is the format.
         let policy = DekPolicy::default().for_messages(DekPolicy::MOST_MESSAGES).for_bytes(u64::MAX);
-        let scope = keks::scope_with(&args.keys, Missing::Create, policy)?.threads(args.files.threads());
+        let builder = Kms::builder().dek_policy(policy);
+        let scope = keks::scope_with(&args.keys, Missing::Create, builder)?.threads(args.files.threads());
         let sealer = sealer(&scope, header)?;
         return Ok(each(jobs, |from, to| seal_reference(&sealer, args, header, from, to)));
     }

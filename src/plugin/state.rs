@@ -1,0 +1,99 @@
+//! What Status tells: one value, replaced as a whole.
+use super::key_id::key_id;
+use crate::{
+    Error, Header,
+    rt::sync::{Mutex, lock},
+};
+use std::{sync::Arc, time::Instant};
+
+/// Bytes of a reason: it stands in the API server's own health, and in its log.
+const MOST_REASON: usize = 300;
+
+/// How a plugin is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PluginHealth {
+    /// Its KEKs have not answered yet.
+    Starting,
+    /// They wrapped when they were asked last.
+    Healthy,
+    /// They did not, and why: no secret, and short.
+    Failing(String),
+}
+
+/// Of one moment.
+pub(super) struct Current {
+    pub(super) key_id: Option<String>,
+    pub(super) health: PluginHealth,
+    /// The header that the DEK of the last Encrypt has.
+    commitment: Option<[u8; 32]>,
+    /// When the KEKs wrapped last.
+    pub(super) wrapped: Option<Instant>,
+}
+
+pub(super) struct State(Mutex<Arc<Current>>);
+
+impl Default for State {
+    fn default() -> Self {
+        let starting =
+            Current { key_id: None, health: PluginHealth::Starting, commitment: None, wrapped: None };
+        Self(Mutex::new(Arc::new(starting)))
+    }
+}
+
+impl State {
+    pub(super) fn current(&self) -> Arc<Current> {
+        lock(&self.0).clone()
+    }
+
+    /// Something was sealed, begun `before`, under the DEK of `header`: what its caller is told, and
+    /// whether that is new. `None`: another key may wrap by now, and it has to begin anew.
+    pub(super) fn wrapped(
+        &self,
+        before: &Arc<Current>,
+        header: &Header,
+        now: Instant,
+    ) -> Option<(Arc<Current>, bool)> {
+        let id = key_id(header.recipients());
+        let mut state = lock(&self.0);
+        if state.commitment.as_ref() == Some(header.commitment()) {
+            return Some((state.clone(), false));
+        }
+        // Since `before` another was told, which may be the later one.
+        if state.key_id.as_ref() != Some(&id) && state.key_id != before.key_id {
+            return None;
+        }
+        // It is a new DEK: the KEKs have answered.
+        let new = Current {
+            key_id: Some(id),
+            health: PluginHealth::Healthy,
+            commitment: Some(*header.commitment()),
+            wrapped: Some(now),
+        };
+        let has_changed = state.key_id != new.key_id || state.health != new.health;
+        *state = Arc::new(new);
+        Some((state.clone(), has_changed))
+    }
+
+    /// The KEKs did not wrap. What is new of that.
+    pub(super) fn failed(&self, error: &Error) -> Option<Arc<Current>> {
+        let health = PluginHealth::Failing(reason(error));
+        let mut state = lock(&self.0);
+        if state.health == health {
+            return None;
+        }
+        let (key_id, commitment, wrapped) = (state.key_id.clone(), state.commitment, state.wrapped);
+        *state = Arc::new(Current { key_id, health, commitment, wrapped });
+        Some(state.clone())
+    }
+}
+
+/// In one line.
+fn reason(error: &Error) -> String {
+    let said = error.to_string();
+    let mut end = said.len().min(MOST_REASON);
+    while !said.is_char_boundary(end) {
+        end -= 1;
+    }
+    said[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
