@@ -25,6 +25,10 @@ pub(crate) use cbc::{BLOCK, CbcKey, without_cbc_residue};
 pub(crate) use clock::since_boot;
 pub(crate) use engine::Engine;
 pub(crate) use entropy::hardware_word;
+#[cfg(test)]
+pub(crate) use gcm::GcmKey;
+#[cfg(test)]
+pub(crate) use gcm::tests::{depth, stack_that_is_wiped};
 pub(crate) use gcm::{
     Aes256Gcm, Message, XaesKey, XaesSchedule, open_many, seal_many, too_long, wipe_from,
     without_kernel_residue,

@@ -1,21 +1,30 @@
 //! Kernels of the RustCrypto crates.
+use super::wipe_from;
 use crate::{
     Error, Result,
     secret::{Locked, told},
 };
-use aes::cipher::{BlockCipherEncrypt, BlockModeDecrypt, BlockModeEncrypt, InnerIvInit};
+use aes::cipher::{
+    BlockCipherEncrypt, BlockModeDecrypt, BlockModeEncrypt, InnerIvInit,
+    consts::{U12, U16},
+};
 use aes_gcm::{
-    KeyInit,
-    aead::{AeadInOut, inout::InOutBuf},
+    AesGcm, Key, KeyInit,
+    aead::{AeadCore, AeadInOut, inout::InOutBuf},
 };
 use zeroize::Zeroize;
 
-/// An expanded AES-256-GCM key (SP 800-38D, 96-bit nonces, 128-bit tags).
-pub(super) struct Aes256Gcm(aes_gcm::Aes256Gcm);
+/// An expanded AES-GCM key (SP 800-38D, 96-bit nonces, 128-bit tags).
+pub(super) struct Gcm<A>(AesGcm<A, U12>);
 
-impl Aes256Gcm {
-    pub(super) fn new(key: &[u8; 32]) -> Self {
-        Self(aes_gcm::Aes256Gcm::new(key.into()))
+pub(super) type Aes256Gcm = Gcm<aes::Aes256>;
+
+impl<A> Gcm<A>
+where
+    AesGcm<A, U12>: KeyInit + AeadCore<NonceSize = U12, TagSize = U16> + AeadInOut,
+{
+    pub(super) fn new(key: &Key<AesGcm<A, U12>>) -> Self {
+        Self(AesGcm::new(key))
     }
 
     /// Encrypts in place and gives the tag; `None` beyond 2^36 - 32 bytes.
@@ -29,6 +38,39 @@ impl Aes256Gcm {
         let is_right = told(self.0.decrypt_inout_detached(nonce.into(), aad, inout, tag.into())).is_ok();
         if !is_right {
             data.zeroize();
+        }
+        is_right
+    }
+
+    /// Encrypts to the end of another buffer; behind it comes the tag. Beyond 2^36 - 32 bytes nothing
+    /// is done.
+    pub(super) fn seal_onto(
+        &self,
+        nonce: &[u8; 12],
+        aad: &[u8],
+        plaintext: &[u8],
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let start = out.len();
+        out.reserve(plaintext.len() + 16);
+        out.extend_from_slice(plaintext);
+        let Some(tag) = self.seal(nonce, aad, &mut out[start..]) else {
+            wipe_from(out, start);
+            return false;
+        };
+        out.extend_from_slice(&tag);
+        true
+    }
+
+    /// Decrypts what ends in its tag to the end of another buffer; if it is not authentic nothing is
+    /// appended.
+    pub(super) fn open_onto(&self, nonce: &[u8; 12], aad: &[u8], sealed: &[u8], out: &mut Vec<u8>) -> bool {
+        let Some((ciphertext, tag)) = sealed.split_last_chunk::<16>() else { return false };
+        let start = out.len();
+        out.extend_from_slice(ciphertext);
+        let is_right = self.open(nonce, aad, &mut out[start..], tag);
+        if !is_right {
+            out.truncate(start);
         }
         is_right
     }

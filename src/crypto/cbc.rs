@@ -12,7 +12,6 @@ use zeroize::Zeroize;
 /// A key of 16, 24 or 32 bytes.
 pub(crate) struct AesCbc(CbcKey);
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the formats of kubernetes/ read it"))]
 impl AesCbc {
     pub(crate) fn new(key: &[u8]) -> Result<Self> {
         without_kernel_residue(|| CbcKey::new(key)).map(Self)

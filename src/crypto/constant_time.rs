@@ -3,9 +3,12 @@ use super::{
     Cobblestone, Xaes256Gcm,
     cbc::{self, AesCbc},
     expand_sha512,
+    gcm::AesGcm,
     hkdf::expand_sha256,
     hmac::{hmac_sha256, hmac_sha512},
     keywrap::{Kw, Kwp},
+    secretbox::Secretbox,
+    xnonce::XnonceGcm,
 };
 use crate::{
     arch::Aes256Gcm,
@@ -89,6 +92,71 @@ fn f01_padding_is_judged_in_constant_time() {
         }
         let sealed = constant_time(|| key.seal(&secret(20))).unwrap();
         assert!(is_hidden(&sealed[16..]));
+    }
+}
+
+#[test]
+#[ignore = "under valgrind: tests/constant_time runs it"]
+fn f26_secretbox_in_constant_time() {
+    let key = hidden([7; 32]);
+    let key = Secretbox::new(&key);
+    for len in [0, 1, 32, 100, 1000, 5000] {
+        let (plaintext, mut sealed, mut opened) = (secret(len), Vec::new(), Vec::new());
+        constant_time(|| key.seal(&plaintext, &mut sealed)).unwrap();
+        assert!(is_hidden(&sealed[24..]));
+        show(&mut sealed[..]);
+        constant_time(|| key.open(&sealed, &mut opened)).unwrap();
+        assert!(is_hidden(&opened));
+        for at in [24, 39, 39 + len] {
+            sealed[at] ^= 1;
+            assert!(constant_time(|| key.open(&sealed, &mut opened)).is_err());
+            sealed[at] ^= 1;
+        }
+    }
+}
+
+/// Where the RustCrypto crates serve, they tell their verdict on a tag themselves, by one branch.
+#[test]
+#[ignore = "under valgrind: tests/constant_time runs it"]
+fn f26_gcm_of_every_size_and_with_an_extended_nonce_in_constant_time() {
+    for size in [16, 24, 32] {
+        let key = constant_time(|| AesGcm::new(&secret(size))).unwrap();
+        let told = if size == 32 { verdicts() } else { 1 };
+        in_constant_time(
+            told,
+            12,
+            |plaintext, out| key.seal(b"aad", plaintext, out),
+            |sealed, out| key.open(b"aad", sealed, out),
+        );
+    }
+    for size in [32, 64, 100] {
+        let key = constant_time(|| XnonceGcm::new(&secret(size))).unwrap();
+        in_constant_time(
+            verdicts(),
+            44,
+            |plaintext, out| key.seal(b"aad", plaintext, out),
+            |sealed, out| key.open(b"aad", sealed, out),
+        );
+    }
+}
+
+/// `public`: so many bytes of a sealed message are random ones.
+fn in_constant_time(
+    told: usize,
+    public: usize,
+    seal: impl Fn(&[u8], &mut Vec<u8>) -> crate::Result<()>,
+    open: impl Fn(&[u8], &mut Vec<u8>) -> crate::Result<()>,
+) {
+    for len in [0, 1, 16, 100, 5000] {
+        let (plaintext, mut sealed, mut opened) = (secret(len), Vec::new(), Vec::new());
+        constant_time(|| seal(&plaintext, &mut sealed)).unwrap();
+        assert!(is_hidden(&sealed[public..]));
+        show(&mut sealed[..]);
+        let (right, result) = leaks(|| open(&sealed, &mut opened));
+        assert!(right == told && result.is_ok() && is_hidden(&opened));
+        sealed[public + len] ^= 1;
+        let (wrong, result) = leaks(|| open(&sealed, &mut opened));
+        assert!(wrong == told && result.is_err());
     }
 }
 

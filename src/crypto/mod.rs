@@ -2,17 +2,24 @@
 //! nonce or a salt from outside, and a failed open leaves no plaintext behind.
 #[cfg(feature = "passphrase")]
 mod argon2;
+#[cfg_attr(not(test), expect(dead_code, reason = "the formats of kubernetes/ read it"))]
 mod cbc;
 mod chunked;
 #[cfg(all(test, target_arch = "x86_64"))]
 mod constant_time;
+#[cfg(test)]
+mod gcm;
 mod hash;
 mod hkdf;
 mod hmac;
 #[cfg(any(test, feature = "local"))]
 mod keywrap;
 mod random;
+#[cfg(test)]
+mod secretbox;
 mod xaes;
+#[cfg(test)]
+mod xnonce;
 
 pub(crate) use crate::arch::{Message, XaesSchedule, open_many, wipe_from};
 #[cfg(feature = "passphrase")]

@@ -16,9 +16,13 @@ mod key;
 mod leaking;
 mod message;
 #[cfg(test)]
+mod sized;
+#[cfg(test)]
 pub(super) mod tests;
 mod xaes;
 
+#[cfg(test)]
+pub(crate) use sized::GcmKey;
 pub(crate) use xaes::{Message, XaesKey, XaesSchedule, open_many, seal_many};
 
 pub(super) use data::Data;
@@ -70,7 +74,7 @@ impl Aes256Gcm {
     /// By these kernels; `None`: by the RustCrypto crates.
     pub(crate) fn on(engine: Option<Engine>, key: &[u8; 32], len: usize) -> Self {
         let by = match engine {
-            None => Gcm::Portable(portable::Aes256Gcm::new(key)),
+            None => Gcm::Portable(portable::Aes256Gcm::new(key.into())),
             // Set where it is: a copy takes as long as a short message.
             Some(engine) => Gcm::Kernel(engine, Key::ZEROS),
         };
@@ -162,14 +166,7 @@ impl MessageKey<'_> {
         out.reserve(plaintext.len() + TAG);
         let start = out.len();
         let tag = match self {
-            Self::Portable(key) => {
-                out.extend_from_slice(plaintext);
-                let Some(tag) = key.seal(nonce, aad, &mut out[start..]) else {
-                    wipe_from(out, start);
-                    return false;
-                };
-                tag
-            }
+            Self::Portable(key) => return key.seal_onto(nonce, aad, plaintext, out),
             Self::Kernel(engine, key) => {
                 let room = &mut out.spare_capacity_mut()[..plaintext.len()];
                 let tag = engine.seal(key, nonce, aad, Data::copied(plaintext, room));
@@ -192,16 +189,13 @@ impl MessageKey<'_> {
         out.reserve(ciphertext.len());
         let start = out.len();
         let is_right = match self {
-            Self::Portable(key) => {
-                out.extend_from_slice(ciphertext);
-                key.open(nonce, aad, &mut out[start..], tag)
-            }
+            Self::Portable(key) => return key.open_onto(nonce, aad, sealed, out),
             Self::Kernel(engine, key) => {
                 let room = &mut out.spare_capacity_mut()[..ciphertext.len()];
                 let expected = engine.open(key, nonce, aad, Data::copied(ciphertext, room));
                 // SAFETY: the kernel wrote as many bytes as the ciphertext has, behind the others.
                 unsafe { out.set_len(start + ciphertext.len()) };
-                told(same(&expected, tag)).into()
+                bool::from(told(same(&expected, tag)))
             }
         };
         if !is_right {
@@ -243,7 +237,7 @@ pub(crate) fn set_each(engine: Option<Engine>, keys: &[[u8; 32]], len: usize) {
 #[cfg(libkms_raw)]
 fn with_each(engine: Option<Engine>, keys: &[[u8; 32]], len: usize, mut work: impl FnMut(MessageKey<'_>)) {
     let Some(engine) = engine else {
-        return keys.iter().for_each(|key| work(MessageKey::Portable(&portable::Aes256Gcm::new(key))));
+        return keys.iter().for_each(|key| work(MessageKey::Portable(&portable::Aes256Gcm::new(key.into()))));
     };
     without_residue_below::<{ xaes::BATCH_STACK }, _>(|| {
         let mut made = Keys::ZEROS;

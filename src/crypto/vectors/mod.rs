@@ -10,6 +10,7 @@ mod keywrap;
 mod mac;
 mod nist;
 mod nist_cbc;
+mod secretbox;
 mod xaes;
 
 use std::collections::BTreeMap;

@@ -246,7 +246,7 @@ fn who_serves() {
 
 /// How deep the stack below it was used by `work`.
 #[inline(never)]
-pub(in crate::arch) fn depth(work: impl FnOnce()) -> usize {
+pub(crate) fn depth(work: impl FnOnce()) -> usize {
     const MOST: usize = 128 << 10;
     #[inline(never)]
     fn paint() -> *const u8 {
@@ -267,7 +267,7 @@ pub(in crate::arch) fn depth(work: impl FnOnce()) -> usize {
     MOST - (0..MOST).take_while(is_clean).count()
 }
 
-pub(in crate::arch) fn stack_that_is_wiped() -> usize {
+pub(crate) fn stack_that_is_wiped() -> usize {
     if Engine::best().is_some() { KERNEL_STACK } else { STACK }
 }
 
