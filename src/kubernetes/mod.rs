@@ -1,5 +1,7 @@
 //! Kubernetes encryption at rest: what its API server stores in etcd, byte for byte, and the
 //! EncryptionConfiguration that says how.
+mod config;
 mod provider;
 
+pub use config::{EncryptionConfiguration, Entry, Gate};
 pub use provider::{Key, KmsProvider, KmsVersion, Provider};
