@@ -25,7 +25,7 @@ pub(crate) use cbc::{BLOCK, CbcKey, without_cbc_residue};
 pub(crate) use clock::since_boot;
 pub(crate) use engine::Engine;
 pub(crate) use entropy::hardware_word;
-#[cfg(test)]
+#[cfg(any(test, feature = "kubernetes"))]
 pub(crate) use gcm::GcmKey;
 #[cfg(test)]
 pub(crate) use gcm::tests::{depth, stack_that_is_wiped};

@@ -17,7 +17,7 @@ pub struct TableUsage {
 }
 
 /// Holds a number of entries at most. When there are more, the one that came first goes.
-pub(super) struct Bounded<K, V> {
+pub(crate) struct Bounded<K, V> {
     map: HashMap<K, V>,
     /// The keys of the map, in the order they came.
     order: VecDeque<K>,
@@ -26,16 +26,16 @@ pub(super) struct Bounded<K, V> {
 }
 
 impl<K: Clone + Eq + Hash, V> Bounded<K, V> {
-    pub(super) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self { map: HashMap::new(), order: VecDeque::new(), most, evicted: 0 }
     }
 
-    pub(super) fn get(&self, key: &K) -> Option<&V> {
+    pub(crate) fn get(&self, key: &K) -> Option<&V> {
         self.map.get(key)
     }
 
     /// Adds or replaces; gives what had to go, or was replaced.
-    pub(super) fn insert(&mut self, key: K, value: V) -> Option<V> {
+    pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
         if let Some(there) = self.map.get_mut(&key) {
             return Some(std::mem::replace(there, value));
         }
@@ -47,16 +47,16 @@ impl<K: Clone + Eq + Hash, V> Bounded<K, V> {
         gone
     }
 
-    pub(super) fn values(&self) -> impl Iterator<Item = &V> {
+    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
         self.map.values()
     }
 
-    pub(super) fn usage(&self, is_held: impl Fn(&V) -> bool) -> TableUsage {
+    pub(crate) fn usage(&self, is_held: impl Fn(&V) -> bool) -> TableUsage {
         let held = self.map.values().filter(|value| is_held(value)).count();
         TableUsage { held, most: self.most, evicted: self.evicted }
     }
 
-    pub(super) fn retain(&mut self, keep: impl Fn(&V) -> bool) {
+    pub(crate) fn retain(&mut self, keep: impl Fn(&V) -> bool) {
         self.map.retain(|_, value| keep(value));
         self.order.retain(|key| self.map.contains_key(key));
     }

@@ -12,7 +12,7 @@ use std::{
 const LONGEST: Duration = Duration::from_secs(5);
 
 /// Something that holds keys for a time.
-pub(super) trait Expires: Send + Sync + 'static {
+pub(crate) trait Expires: Send + Sync + 'static {
     /// Drops what is over, and tells when the next one will be.
     fn sweep(&self, now: Duration) -> Option<Duration>;
     fn rt(&self) -> &Arc<dyn Runtime>;
@@ -21,11 +21,11 @@ pub(super) trait Expires: Send + Sync + 'static {
 
 /// Whether somebody looks after it.
 #[derive(Default)]
-pub(super) struct Watch(AtomicBool);
+pub(crate) struct Watch(AtomicBool);
 
 /// To be called when a key came in: has what expires swept in time, by one task that ends
 /// when nothing is left.
-pub(super) fn look_after<T: Expires>(keeper: &Arc<T>) {
+pub(crate) fn look_after<T: Expires>(keeper: &Arc<T>) {
     if !keeper.watch().0.swap(true, Ordering::AcqRel) {
         let rt = keeper.rt();
         rt.spawn(Box::pin(look(Arc::downgrade(keeper), rt.clone())));

@@ -20,6 +20,10 @@ mod wrapping;
 pub use bounded::TableUsage;
 pub use policy::{DekPolicy, WrapPolicy};
 
+#[cfg(feature = "kubernetes")]
+pub(crate) use bounded::Bounded;
+#[cfg(feature = "kubernetes")]
+pub(crate) use expiry::{Expires, Watch, look_after};
 pub(crate) use keks::Keks;
 pub(crate) use kept::KeptDek;
 pub(crate) use opening::{OpenDek, Opener, Unlocked};

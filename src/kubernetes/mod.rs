@@ -2,6 +2,8 @@
 //! EncryptionConfiguration that says how.
 mod config;
 mod provider;
+mod value;
 
 pub use config::{EncryptionConfiguration, Entry, Gate};
 pub use provider::{Key, KmsProvider, KmsVersion, Provider};
+pub use value::{DekSource, KmsService, KmsStatus, Read, Transformer, ValueFormat, Wrapped};

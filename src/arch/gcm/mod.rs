@@ -15,13 +15,13 @@ mod key;
 #[cfg(all(test, target_arch = "x86_64"))]
 mod leaking;
 mod message;
-#[cfg(test)]
+#[cfg(any(test, feature = "kubernetes"))]
 mod sized;
 #[cfg(test)]
 pub(super) mod tests;
 mod xaes;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "kubernetes"))]
 pub(crate) use sized::GcmKey;
 pub(crate) use xaes::{Message, XaesKey, XaesSchedule, open_many, seal_many};
 
