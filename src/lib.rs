@@ -40,6 +40,8 @@
 //!   a new DEK would be, and [`Scope::rewrap`] puts it right without touching the payload;
 //!   [`fleet`] does both for trees of files. How a key lives is a page of the manual:
 //!   [rotation](manual::rotation).
+//! - What Kubernetes stores in etcd is another format, which the module `kubernetes` reads and writes
+//!   with the feature of that name; the manual has a page on it.
 //! - [`Error::kind`] says what to do about a failure; an [`observer`] is told of every call to a KMS
 //!   and of how KEKs are, for logs, metrics and audit trails.
 //!

@@ -26,6 +26,11 @@ pub mod aws_policy {
     #![doc = include_str!("aws_policy.md")]
 }
 
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes {
+    #![doc = include_str!("kubernetes.md")]
+}
+
 #[cfg(feature = "plugin")]
 pub mod plugin {
     #![doc = include_str!("plugin.md")]

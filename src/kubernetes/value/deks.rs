@@ -11,7 +11,6 @@ use crate::{
         BoxFuture, Flight, Runtime, launch,
         sync::{Mutex, lock},
     },
-    secret::check_fork,
 };
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -125,7 +124,6 @@ impl Deks {
 
     /// From the memory, from a call that is under way, or by a call.
     pub(super) async fn get(&self, source: &Source<'_>) -> Landed {
-        check_fork()?;
         let id = id(source);
         if let Some(dek) = self.0.known(&id) {
             return Ok(dek);

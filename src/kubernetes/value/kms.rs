@@ -5,11 +5,7 @@ use super::{
     object::{EncryptedObject, Source, SourceKind, is_rest, put_head, split},
     service::{KmsService, uid},
 };
-use crate::{
-    Error, ErrorKind, Result,
-    rt::Runtime,
-    secret::{Locked, check_fork},
-};
+use crate::{Error, ErrorKind, Result, rt::Runtime, secret::Locked};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// As many DEKs and seeds of v2 are kept.
@@ -47,7 +43,6 @@ impl V1 {
     }
 
     pub(super) async fn seal(&self, path: &[u8], plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        check_fork()?;
         let secret = Locked::<[u8; 32]>::fill(|bytes| {
             getrandom::fill(bytes)
                 .map_err(|e| Error::new(ErrorKind::Io, format!("the system's random source: {e}")))
@@ -113,7 +108,6 @@ impl V2 {
     }
 
     fn open_known(&self, dek: &Arc<Dek>, path: &[u8], data: &[u8]) -> Result<Option<Opened>> {
-        check_fork()?;
         let is_current = if self.is_writer { self.current.is(&dek.key_id) } else { Some(false) };
         is_current.map(|is_current| open_v2(dek, is_current, path, data)).transpose()
     }
@@ -135,14 +129,12 @@ impl V2 {
     /// Whether it was done; if not, the KMS must be asked.
     pub(super) fn seal_now(&self, path: &[u8], plaintext: &[u8], out: &mut Vec<u8>) -> Result<bool> {
         check_path(path)?;
-        check_fork()?;
         let Some(seed) = self.current.seed() else { return Ok(false) };
         seal_v2(&seed, path, plaintext, out).map(|()| true)
     }
 
     pub(super) async fn seal(&self, path: &[u8], plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
         check_path(path)?;
-        check_fork()?;
         seal_v2(&*self.current.seed_or_ask().await?, path, plaintext, out)
     }
 }

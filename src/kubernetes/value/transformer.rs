@@ -111,6 +111,7 @@ impl Transformer {
     /// prefix it has opens it there. Malformed: a body that cannot be one. Unavailable, Denied,
     /// BadReply: the KMS did not serve; they come first, since another time the value may open.
     pub async fn read(&self, path: impl AsRef<[u8]>, value: &[u8]) -> Result<Read> {
+        check_fork()?;
         let (path, mut failed) = (path.as_ref(), None);
         for (way, body) in self.matching(value) {
             let opened = match way.open_now(path, body) {
@@ -131,6 +132,7 @@ impl Transformer {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn try_read(&self, path: impl AsRef<[u8]>, value: &[u8]) -> Result<Option<Read>> {
+        check_fork()?;
         let (path, mut failed) = (path.as_ref(), None);
         for (way, body) in self.matching(value) {
             match way.open_now(path, body) {
@@ -153,6 +155,7 @@ impl Transformer {
     /// Unavailable, Denied, BadReply: the KMS did not serve, or is not fit to. Misuse for kms v2
     /// without a path, Limit for a plaintext of more than 2^36 - 32 bytes.
     pub async fn write(&self, path: impl AsRef<[u8]>, plaintext: &[u8]) -> Result<Vec<u8>> {
+        check_fork()?;
         let path = path.as_ref();
         match self.writer().seal_now(path, plaintext)? {
             Some(value) => Ok(value),
@@ -165,6 +168,7 @@ impl Transformer {
     /// # Errors
     /// As [`write`](Self::write).
     pub fn try_write(&self, path: impl AsRef<[u8]>, plaintext: &[u8]) -> Result<Option<Vec<u8>>> {
+        check_fork()?;
         self.writer().seal_now(path.as_ref(), plaintext)
     }
 
