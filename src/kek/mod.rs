@@ -8,6 +8,8 @@
 //! | `local:PATH#NAME?passphrase-env=NAME` | the same, held by a variable of the environment |
 //! | `aws-kms:ARN` | a key in AWS KMS (feature `aws`) |
 //! | `aws-kms:alias/NAME`, `aws-kms:ID` | the same, in the region that the AWS tools would take |
+//! | `k8s-kms:unix:///PATH` | the key of a Kubernetes KMS plugin, version 2 (feature `plugin`) |
+//! | `k8s-kms:unix:///@NAME` | the same, at a socket without a file |
 //! | `mock:NAME` | a scripted KMS in memory (feature `test-util`) |
 //!
 //! What may stand behind an `aws-kms` key, after `?` and joined by `&`, lists with commas:
@@ -24,6 +26,9 @@
 //! An endpoint that begins with `http://` is for tests: DEKs pass in plain text. Credentials
 //! are found as the AWS tools find them, and never stand in a URI. What to allow, where
 //! credentials come from, proxies, logs: [a page of the manual](crate::manual::aws).
+//!
+//! Behind a `k8s-kms` key: `accept=ID,...`, key ids that the plugin had before and that open as
+//! well; `accept-any=true`, whatever key id a record names, for the plugin to judge.
 //!
 //! PATH and NAME may be percent-encoded, as `?`, `#` and `%` in them must be. Your own
 //! schemes: [`Schemes::with`].
@@ -59,6 +64,8 @@ mod uri;
 pub use aws::{AwsKms, AwsPolicy, AwsUse};
 pub use freshness::Freshness;
 pub use health::BackendHealth;
+#[cfg(feature = "plugin")]
+pub use k8s_kms::{PluginClient, PluginKms, PluginSecret, PluginStatus, PluginWrapped};
 #[cfg(feature = "passphrase")]
 pub use local::Passphrase;
 #[cfg(feature = "local")]

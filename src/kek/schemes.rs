@@ -10,7 +10,8 @@ type Open = Arc<dyn Fn(KeyUri) -> BoxFuture<'static, Result<Arc<dyn KmsBackend>>
 pub struct Schemes(HashMap<String, Open>);
 
 /// Schemes of libkms, and the feature that each one needs.
-const OURS: &[(&str, &str)] = &[("aws-kms", "aws"), ("local", "local"), ("mock", "test-util")];
+const OURS: &[(&str, &str)] =
+    &[("aws-kms", "aws"), ("k8s-kms", "plugin"), ("local", "local"), ("mock", "test-util")];
 
 impl Default for Schemes {
     /// Those that are compiled in.
@@ -19,6 +20,8 @@ impl Default for Schemes {
         let mut all = Self(HashMap::new());
         #[cfg(feature = "aws")]
         all.add("aws-kms", |uri| async move { super::AwsKms::from_uri(&uri).await });
+        #[cfg(feature = "plugin")]
+        all.add("k8s-kms", |uri| async move { super::PluginKms::from_uri(&uri) });
         #[cfg(feature = "local")]
         all.add("local", |uri| async move { super::Keyring::from_uri(&uri) });
         #[cfg(feature = "test-util")]

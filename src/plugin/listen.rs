@@ -1,33 +1,21 @@
 //! The socket that the API server connects to.
-use crate::{Error, Result};
+use crate::{Error, Result, kek::k8s_kms::Endpoint};
 use std::{
-    ffi::OsString,
     fmt, fs,
     io::{self, ErrorKind as Io},
-    os::unix::{
-        ffi::OsStrExt,
-        fs::{FileTypeExt, MetadataExt, PermissionsExt, chown},
-    },
+    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown},
     path::{Path, PathBuf},
 };
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
-/// Bytes, of what a socket can be called.
-const MOST_PATH: usize = 107;
 /// Connections that wait for their turn.
 const BACKLOG: u32 = 1024;
 
 /// Where a plugin listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Socket {
-    place: Place,
+    place: Endpoint,
     group: Option<u32>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
-    File(PathBuf),
-    Abstract(OsString),
 }
 
 impl Socket {
@@ -38,21 +26,7 @@ impl Socket {
     /// # Errors
     /// Misuse if it is none, or longer than the 107 bytes that a socket's name may have.
     pub fn parse(endpoint: &str) -> Result<Self> {
-        let path = endpoint.strip_prefix("unix://").filter(|path| path.starts_with('/'));
-        let said = "a plugin listens at unix:///PATH, an absolute one, or unix:///@NAME";
-        let path = path.ok_or_else(|| Error::misuse(said))?;
-        if path.contains(['%', '?', '#']) || path.chars().any(char::is_control) {
-            return Err(Error::misuse("a socket's path with %, ? or # means another one to the API server"));
-        }
-        let (place, name) = match path.strip_prefix("/@") {
-            Some(name) => (Place::Abstract(format!("\0{name}").into()), name),
-            None => (Place::File(path.into()), path),
-        };
-        if name.len() > MOST_PATH || name.is_empty() || name.ends_with('/') {
-            let said = format!("a socket's name has 1 to {MOST_PATH} bytes and ends with no /");
-            return Err(Error::misuse(said));
-        }
-        Ok(Self { place, group: None })
+        Ok(Self { place: Endpoint::parse(endpoint)?, group: None })
     }
 
     /// Lets this group connect, too: by its number.
@@ -65,15 +39,15 @@ impl Socket {
     /// Listens there: what a plugin left that is gone is removed first, and nothing else.
     pub(super) async fn listen(&self) -> Result<Listening> {
         let failed = |e: io::Error| Error::io(format!("cannot listen at {self}"), e);
-        match &self.place {
-            Place::Abstract(name) => {
-                let listener = UnixListener::bind(name).map_err(|e| match e.kind() {
+        match self.place.file() {
+            None => {
+                let listener = UnixListener::bind(self.place.address()).map_err(|e| match e.kind() {
                     Io::AddrInUse => taken(self),
                     _ => failed(e),
                 })?;
                 Ok(Listening { listener, file: None, of_one_user: true })
             }
-            Place::File(path) => {
+            Some(path) => {
                 let directory = path.parent().unwrap_or(Path::new("/"));
                 check_directory(directory)?;
                 // Until it listens: of two that start at once, one removes what the other has made.
@@ -150,12 +124,7 @@ fn taken(socket: &Socket) -> Error {
 
 impl fmt::Display for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            Place::File(path) => write!(f, "unix://{}", path.display()),
-            Place::Abstract(name) => {
-                write!(f, "unix:///@{}", String::from_utf8_lossy(&name.as_bytes()[1..]))
-            }
-        }
+        self.place.fmt(f)
     }
 }
 
