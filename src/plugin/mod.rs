@@ -4,6 +4,7 @@
 //! How one is installed, watched and rotated is a page of the manual: [plugin](crate::manual::plugin).
 mod answers;
 mod calls;
+mod check;
 mod foreign;
 mod http;
 mod key_id;
@@ -14,6 +15,7 @@ mod state;
 mod watch;
 
 pub use calls::{Call, Method, PluginObserver};
+pub use check::{Rule, check};
 pub use listen::Socket;
 pub use serve::Serving;
 pub use state::PluginHealth;

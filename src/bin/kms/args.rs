@@ -6,7 +6,7 @@ mod policy;
 pub(crate) use fleet::{RewrapArgs, StaleArgs};
 pub(crate) use plugin::PluginArgs;
 #[cfg(feature = "plugin")]
-pub(crate) use plugin::{PluginCommand, ServeArgs};
+pub(crate) use plugin::{CheckArgs, PluginCommand, ServeArgs};
 pub(crate) use policy::PolicyArgs;
 #[cfg(feature = "aws")]
 pub(crate) use policy::{AwsPolicyArgs, PolicyCommand};

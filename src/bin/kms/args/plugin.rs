@@ -13,6 +13,7 @@ pub(crate) struct PluginArgs {
 #[derive(clap::Subcommand)]
 pub(crate) enum PluginCommand {
     Serve(ServeArgs),
+    Check(CheckArgs),
 }
 
 /// Serve a KMS plugin, version 2, to a Kubernetes API server
@@ -54,6 +55,27 @@ pub(crate) struct ServeArgs {
     /// Log every Encrypt and Decrypt
     #[arg(long)]
     pub(crate) log_calls: bool,
+}
+
+/// Tell whether a plugin, anyone's, is fit for a Kubernetes API server
+///
+/// Asks for its Status, wraps and unwraps a few times, and looks at the rights of its socket. One line
+/// for each rule; the exit code says whether all are kept.
+///
+/// --json prints an array of rule (its name), passed, and told, what was seen.
+///
+/// Exit codes: 0 all rules are kept, 1 some are not, 2 a mistake in the command line.
+#[derive(clap::Args)]
+pub(crate) struct CheckArgs {
+    /// The plugin's socket: a path, unix:///PATH or unix:///@NAME
+    #[arg(value_name = "SOCKET")]
+    pub(crate) socket: String,
+    /// How long the API server waits for a call, as its configuration says
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "3s")]
+    pub(crate) timeout: Duration,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 fn time(text: &str) -> Result<Duration, &'static str> {

@@ -1,4 +1,5 @@
 //! `kms plugin`.
+mod check;
 mod serve;
 
 use crate::{
@@ -10,5 +11,6 @@ use std::process::ExitCode;
 pub(crate) fn run(args: &PluginArgs) -> Result<ExitCode, Failure> {
     match &args.command {
         PluginCommand::Serve(args) => serve::run(args),
+        PluginCommand::Check(args) => check::run(args),
     }
 }
