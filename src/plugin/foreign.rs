@@ -1,6 +1,6 @@
 //! What aws-encryption-provider wrapped: a version, and what AWS KMS answered to Encrypt.
 use crate::{
-    Dek, Error, KeyId, Recipient, Result, Scope, WrappedDek,
+    Error, ErrorKind, KeyId, Recipient, Result, Scope, WrappedDek,
     kms::Unwrapping,
     rt::sync::{Mutex, lock},
 };
@@ -19,14 +19,17 @@ type Name = (Vec<u8>, KeyId);
 pub(super) struct Foreign(Arc<Mutex<HashMap<Name, Unwrapping>>>);
 
 impl Foreign {
-    /// `key_id`: what that plugin said of the key, an ARN.
-    pub(super) async fn unwrap(&self, scope: &Scope, ciphertext: &[u8], key_id: &str) -> Result<Vec<u8>> {
-        let key_id = KeyId::new(key_id).map_err(|_| {
-            Error::malformed("key_id: what aws-encryption-provider wrote has the ARN of its key there")
-        })?;
-        let flight = self.join(scope, (ciphertext[1..].to_vec(), key_id))?;
-        let dek: Arc<Dek> = flight.await?;
-        Ok(dek.expose()?.to_vec())
+    /// By the first of `keys` that opens it: 32 bytes, as API servers have made them.
+    pub(super) async fn unwrap(&self, scope: &Scope, ciphertext: &[u8], keys: &[KeyId]) -> Result<Vec<u8>> {
+        let mut last = Error::new(ErrorKind::NoMatchingKek, "no KEK in AWS is known here yet to try it with");
+        for key in keys {
+            let flight = self.join(scope, (ciphertext[1..].to_vec(), key.clone()))?;
+            match flight.await {
+                Ok(dek) => return Ok(dek.expose()?.to_vec()),
+                Err(e) => last = e,
+            }
+        }
+        Err(last)
     }
 
     fn join(&self, scope: &Scope, name: Name) -> Result<Unwrapping> {
@@ -43,6 +46,16 @@ impl Foreign {
         launch();
         Ok(flight)
     }
+}
+
+/// The keys that it may be under. `said`: what that plugin was configured with, the ARN of a key or of
+/// an alias; its version 1 stored none. `current`: those that wrap here.
+pub(super) fn keys(said: &str, current: &[Recipient]) -> Result<Vec<KeyId>> {
+    if said.starts_with("arn:") && said.contains(":key/") {
+        return Ok(vec![KeyId::new(said).map_err(|_| Error::malformed("key_id"))?]);
+    }
+    let ours = current.iter().filter(|recipient| recipient.scheme == SCHEME);
+    Ok(ours.map(|recipient| recipient.wrapped.key_id.clone()).collect())
 }
 
 /// Takes a flight off the list when it is over.

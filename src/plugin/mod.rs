@@ -157,11 +157,16 @@ impl Plugin {
     /// As this plugin wrapped it, or aws-encryption-provider.
     async fn unwrap(&self, ciphertext: &[u8], key_id: &str) -> Result<Vec<u8>> {
         match ciphertext.first() {
-            Some(&(foreign::V1 | foreign::V2)) => {
-                self.0.foreign.unwrap(&self.0.scope, ciphertext, key_id).await
-            }
+            Some(&(foreign::V1 | foreign::V2)) => self.foreign(ciphertext, key_id).await,
             _ => self.0.scope.open(Aad::from(USE), ciphertext).await.map(|opened| opened.plaintext),
         }
+    }
+}
+
+impl Plugin {
+    async fn foreign(&self, ciphertext: &[u8], key_id: &str) -> Result<Vec<u8>> {
+        let current = self.0.state.current();
+        self.0.foreign.unwrap(&self.0.scope, ciphertext, &foreign::keys(key_id, &current.keys)?).await
     }
 }
 

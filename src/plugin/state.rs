@@ -1,7 +1,7 @@
 //! What Status tells: one value, replaced as a whole.
 use super::key_id::key_id;
 use crate::{
-    Error, Header,
+    Error, Header, Recipient,
     rt::sync::{Mutex, lock},
 };
 use std::{sync::Arc, time::Instant};
@@ -24,6 +24,8 @@ pub enum PluginHealth {
 /// Of one moment.
 pub(super) struct Current {
     pub(super) key_id: Option<String>,
+    /// The keys behind it.
+    pub(super) keys: Vec<Recipient>,
     pub(super) health: PluginHealth,
     /// The header that the DEK of the last Encrypt has.
     commitment: Option<[u8; 32]>,
@@ -35,8 +37,13 @@ pub(super) struct State(Mutex<Arc<Current>>);
 
 impl Default for State {
     fn default() -> Self {
-        let starting =
-            Current { key_id: None, health: PluginHealth::Starting, commitment: None, wrapped: None };
+        let starting = Current {
+            key_id: None,
+            keys: Vec::new(),
+            health: PluginHealth::Starting,
+            commitment: None,
+            wrapped: None,
+        };
         Self(Mutex::new(Arc::new(starting)))
     }
 }
@@ -66,6 +73,7 @@ impl State {
         // It is a new DEK: the KEKs have answered.
         let new = Current {
             key_id: Some(id),
+            keys: header.recipients().to_vec(),
             health: PluginHealth::Healthy,
             commitment: Some(*header.commitment()),
             wrapped: Some(now),
@@ -82,8 +90,9 @@ impl State {
         if state.health == health {
             return None;
         }
-        let (key_id, commitment, wrapped) = (state.key_id.clone(), state.commitment, state.wrapped);
-        *state = Arc::new(Current { key_id, health, commitment, wrapped });
+        let (key_id, keys) = (state.key_id.clone(), state.keys.clone());
+        let (commitment, wrapped) = (state.commitment, state.wrapped);
+        *state = Arc::new(Current { key_id, keys, health, commitment, wrapped });
         Some(state.clone())
     }
 }
