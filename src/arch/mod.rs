@@ -30,7 +30,7 @@ pub(crate) use gcm::GcmKey;
 #[cfg(test)]
 pub(crate) use gcm::tests::{depth, stack_that_is_wiped};
 pub(crate) use gcm::{
-    Aes256Gcm, Message, XaesKey, XaesSchedule, open_many, seal_many, too_long, wipe_from,
+    Aes256Gcm, Message, XaesKey, XaesSchedule, key_stream, open_many, seal_many, too_long, wipe_from,
     without_kernel_residue,
 };
 #[cfg(libkms_raw)]

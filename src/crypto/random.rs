@@ -1,13 +1,14 @@
 //! Random bytes for nonces and salts, in tens of nanoseconds.
 //!
-//! Each thread has a page of ChaCha20 output under a seed fresh from the system. Bytes are
-//! erased as they are handed out, and an empty page is filled under a new seed: at most
-//! [`PAGE`] bytes ever come from one seed. After a fork the page is gone with all key
+//! Each thread has a page of key stream under a seed fresh from the system: of AES-256 in
+//! counter mode, or of ChaCha20 where the processor has no AES. Bytes are erased as they are
+//! handed out, and an empty page is filled under a new seed: at most [`PAGE`] bytes ever come
+//! from one seed. After a fork the page is gone with all key
 //! memory. What a restored snapshot of a virtual machine would hand out twice is altered
 //! by 64 bits from the processor's generator, drawn for every request; where there is no
 //! such generator, by nothing, for as long as the page lasts: there, libkms is told of a
 //! restored machine only through the seeds of a kernel that is (vmgenid).
-use crate::{Error, ErrorKind, Result, arch, secret::Locked, secret::without_residue};
+use crate::{Error, ErrorKind, Result, arch, arch::without_kernel_residue, secret::Locked};
 use chacha20::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use std::cell::RefCell;
@@ -67,7 +68,7 @@ impl Page {
         if PAGE - self.used < out.len() {
             let mut seed = Zeroizing::new([0; 32]);
             from_the_system(&mut *seed)?;
-            without_residue(|| ChaCha20Rng::from_seed(*seed).fill_bytes(bytes));
+            without_kernel_residue(|| stretch(&seed, bytes));
             self.used = 0;
         }
         let fresh = &mut bytes[self.used..self.used + out.len()];
@@ -75,6 +76,12 @@ impl Page {
         fresh.fill(0);
         self.used += out.len();
         Ok(())
+    }
+}
+
+fn stretch(seed: &[u8; 32], out: &mut [u8; PAGE]) {
+    if !arch::key_stream(seed, out) {
+        ChaCha20Rng::from_seed(*seed).fill_bytes(out);
     }
 }
 

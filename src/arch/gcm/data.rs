@@ -17,7 +17,6 @@ pub(in crate::arch) struct Data<'a> {
 }
 
 impl<'a> Data<'a> {
-    #[cfg(any(test, libkms_raw))]
     pub(in crate::arch) fn in_place(data: &'a mut [u8]) -> Self {
         Self { from: data.as_ptr(), to: data.as_mut_ptr(), len: data.len(), bytes: PhantomData }
     }

@@ -205,6 +205,17 @@ impl MessageKey<'_> {
     }
 }
 
+/// Fills `out` with the key stream of a key that serves nothing else, if this processor has kernels;
+/// says whether it did. Limit 2^36 - 32 bytes.
+pub(crate) fn key_stream(key: &[u8; 32], out: &mut [u8]) -> bool {
+    let Some(engine) = Engine::best() else { return false };
+    let mut expanded = Key::ZEROS;
+    engine.set(&mut expanded, key, Key::blocks(out.len()));
+    out.fill(0);
+    engine.seal(&expanded, &[0; 12], &[], Data::in_place(out));
+    true
+}
+
 /// Messages under keys that serve no other, many keys set at once.
 #[cfg(libkms_raw)]
 pub(crate) fn seal_each_in_place(
