@@ -44,8 +44,8 @@ impl Keks {
     }
 
     /// Whether `copy` names exactly the keys that would wrap now.
-    pub(super) fn freshness(&self, copy: &HeaderCopy) -> Freshness {
-        freshness(copy, self.wrapping().map(|kek| (kek.scheme(), kek.current_key())))
+    pub(super) fn freshness(&self, copy: &HeaderCopy, now: Duration) -> Freshness {
+        freshness(copy, self.wrapping().map(|kek| (kek.scheme(), kek.current_key(now))))
     }
 
     /// The same, waiting until `by` for backends that must be asked.
@@ -67,7 +67,7 @@ impl Keks {
 
     /// Whether the names in this copy say what they seem to. `role`: of the KEK that opened.
     pub(super) fn is_sure(&self, copy: &HeaderCopy, role: Role) -> bool {
-        !self.is_ambiguous(copy) || (role == Role::Wraps && self.wrapping().count() == 1)
+        (role == Role::Wraps && self.wrapping().count() == 1) || !self.is_ambiguous(copy)
     }
 
     /// Whether several KEKs go by a name in this copy: two keyrings may have keys of one name.

@@ -6,7 +6,7 @@ use super::{
     unwrapping::{Unwrapped, none_matches},
 };
 use crate::{
-    EncryptionContext, Error, ErrorKind, Header, KeyId, Recipient, Reference, Result, Suite,
+    Copies, EncryptionContext, Error, ErrorKind, Header, KeyId, Recipient, Reference, Result, Suite,
     crypto::Xaes256Gcm,
     envelope::{DerivedKeys, Fingerprint, HeaderCopy, PayloadKey},
     kek::{
@@ -20,7 +20,12 @@ use crate::{
     },
     secret::{check_fork, same},
 };
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    hash::{Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
 
 /// An unwrapped DEK, for one suite and context. It cannot seal.
 pub(crate) struct OpenDek {
@@ -65,9 +70,23 @@ pub(crate) struct Unlocked {
 }
 
 type Landed = Result<Arc<OpenDek>>;
-type Opened = Bounded<(Suite, [u8; 32], EncryptionContext), Arc<OpenDek>>;
+type Opened = Bounded<Name, Arc<OpenDek>>;
 /// Only the same header shares a failure.
 type Flights = HashMap<Fingerprint, Flight<Landed>>;
+
+/// What an opened DEK is found by.
+#[derive(Clone, PartialEq, Eq)]
+struct Name {
+    to: Reference,
+    context: EncryptionContext,
+}
+
+impl Hash for Name {
+    /// The commitment is made from the DEK, the suite and the context: it says all.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.to.commitment);
+    }
+}
 
 /// Unwraps DEKs, and remembers them for its one list of KEKs.
 pub(crate) struct Opener(Arc<Inner>);
@@ -136,26 +155,49 @@ impl Opener {
     /// still names a KEK that is allowed.
     pub(crate) fn recall(&self, to: &Reference, context: &EncryptionContext) -> Result<Option<Unlocked>> {
         check_fork()?;
-        let inner = &self.0;
-        let Some(dek) = inner.by_name((to.suite, to.commitment, context.clone())) else { return Ok(None) };
+        let now = self.0.rt.now();
+        Ok(self.0.by_name(*to, context, now).and_then(|dek| self.0.by_its_header(&dek, now)))
+    }
+
+    /// The same of an envelope that begins with that header, byte for byte: it is not parsed once
+    /// more. Its one copy, and where the payload begins.
+    pub(crate) fn recognize(
+        &self,
+        sealed: &[u8],
+        context: &EncryptionContext,
+    ) -> Result<Option<(Unlocked, usize)>> {
+        check_fork()?;
+        let now = self.0.rt.now();
+        let named = Reference::of_envelope(sealed).and_then(|to| self.0.by_name(to, context, now));
+        let Some(dek) = named else { return Ok(None) };
         let held = &dek.verified;
-        let allowed = inner.keks.first_accepted(held);
-        Ok(allowed.map(|allowed| {
-            let unlocked = inner.unlocked(&dek, std::slice::from_ref(held), held, allowed);
-            inner.tell(&unlocked, DekFrom::Memory);
-            unlocked
-        }))
+        let len = held.bytes().len();
+        let begins_so = sealed.get(..len).is_some_and(|first| same(first, held.bytes()).into());
+        if !begins_so || held.copies != Copies::One || !held.is_for(context) {
+            return Ok(None);
+        }
+        Ok(self.0.by_its_header(&dek, now).map(|unlocked| (unlocked, len)))
     }
 }
 
 impl Inner {
     fn remembered(&self, header: &Header, context: &EncryptionContext) -> Option<Arc<OpenDek>> {
-        self.by_name((header.suite(), *header.commitment(), context.clone()))
+        self.by_name(Reference::of(header), context, self.rt.now())
     }
 
-    fn by_name(&self, id: (Suite, [u8; 32], EncryptionContext)) -> Option<Arc<OpenDek>> {
-        let opened = lock(&self.opened);
-        opened.get(&id).filter(|dek| self.rt.now() < dek.until).cloned()
+    fn by_name(&self, to: Reference, context: &EncryptionContext, now: Duration) -> Option<Arc<OpenDek>> {
+        let name = Name { to, context: context.clone() };
+        let dek = lock(&self.opened).get(&name).cloned();
+        dek.filter(|dek| now < dek.until)
+    }
+
+    /// By the header that it was verified by, if that still names a KEK that is allowed.
+    fn by_its_header(&self, dek: &Arc<OpenDek>, now: Duration) -> Option<Unlocked> {
+        let held = &dek.verified;
+        let allowed = self.keks.first_accepted(held)?;
+        let unlocked = self.unlocked(dek, std::slice::from_ref(held), (held, allowed), now);
+        self.tell(&unlocked, DekFrom::Memory);
+        Some(unlocked)
     }
 
     /// A hit replaces the unwrapping and nothing else: some recipient must still be
@@ -173,7 +215,7 @@ impl Inner {
         };
         let holds = |copy: &&HeaderCopy| copy.is_for(context) && dek.holds(copy);
         let copy = copies.iter().find(holds).ok_or_else(Error::authentication)?;
-        let unlocked = self.unlocked(dek, copies, copy, allowed);
+        let unlocked = self.unlocked(dek, copies, (copy, allowed), self.rt.now());
         self.tell(&unlocked, from);
         Ok(unlocked)
     }
@@ -191,13 +233,13 @@ impl Inner {
         &self,
         dek: &Arc<OpenDek>,
         copies: &[HeaderCopy],
-        held: &HeaderCopy,
-        allowed: &Recipient,
+        (held, allowed): (&HeaderCopy, &Recipient),
+        now: Duration,
     ) -> Unlocked {
         let opened_it = |r: &Recipient| r.wrapped.key_id == dek.key_id;
         let is_there = copies.iter().any(|c| c.recipients().iter().any(opened_it));
         let key_id = if is_there { &dek.key_id } else { &allowed.wrapped.key_id };
-        let freshness = match self.keks.freshness(held) {
+        let freshness = match self.keks.freshness(held, now) {
             Freshness::Current if !self.keks.is_sure(held, dek.by) => {
                 // The one that opened it is not the one that wraps, if it did open this header.
                 let is_other = dek.by == Role::Opens && dek.verified.bytes() == held.bytes();
@@ -258,9 +300,9 @@ impl Inner {
             self.keks.unwrap(header, context, self.keks.deadline()).await?;
         let (verified, key_id) = (copy.clone(), recipient.wrapped.key_id.clone());
         let dek = Arc::new(OpenDek { keys, suite: header.suite(), verified, key_id, by, until });
-        let id = (header.suite(), *header.commitment(), context.clone());
+        let name = Name { to: Reference::of(header), context: context.clone() };
         // Dropped after the lock.
-        let _evicted = lock(&self.opened).insert(id, dek.clone());
+        let _evicted = lock(&self.opened).insert(name, dek.clone());
         Ok(dek)
     }
 }

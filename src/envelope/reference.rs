@@ -1,5 +1,5 @@
 //! Records that do not carry their header.
-use super::{Copies, Header, HeaderCopy, Suite, codec::Parser};
+use super::{Copies, Header, HeaderCopy, Suite, codec::Parser, header};
 use crate::{Error, Result};
 use std::io::{self, Read};
 
@@ -69,6 +69,20 @@ impl Reference {
     /// Malformed if no record of this suite has that length.
     pub fn plaintext_len(&self, sealed: u64) -> Result<u64> {
         self.suite.plaintext_len(sealed.saturating_sub(Self::LEN as u64))
+    }
+
+    /// As the header of an envelope would be named that begins with these bytes, if they are one.
+    pub(crate) fn of_envelope(sealed: &[u8]) -> Option<Self> {
+        let mut p = Parser(sealed.strip_prefix(header::MAGIC)?);
+        let [_version, suite] = *p.array("suite").ok()?;
+        p.array::<4>("copies, recipients, header_len").ok()?;
+        let commitment = *p.array("commitment").ok()?;
+        Some(Self { suite: Suite::parse(suite).ok()?, commitment })
+    }
+
+    /// To a header.
+    pub(crate) fn of(header: &Header) -> Self {
+        Self { suite: header.suite(), commitment: *header.commitment() }
     }
 
     /// To the header of a DEK.

@@ -64,8 +64,8 @@ impl Kek {
     /// The key that would wrap now; `None` if that cannot be told. Who asks does not wait:
     /// while the backend is being asked it is unknown, for an old answer would have what is
     /// stale taken for current.
-    pub(crate) fn current_key(self: &Arc<Self>) -> Option<KeyId> {
-        match self.answer() {
+    pub(crate) fn current_key(self: &Arc<Self>, now: Duration) -> Option<KeyId> {
+        match self.answer(now) {
             Answer::Known(key) => key,
             // A local backend has answered by now.
             Answer::Asking(_) => {
@@ -77,7 +77,7 @@ impl Kek {
 
     /// The same, waiting for the answer where the backend must be asked, until `by`.
     pub(crate) async fn current_key_told(self: &Arc<Self>, by: Duration) -> Option<KeyId> {
-        match self.answer() {
+        match self.answer(self.rt.now()) {
             Answer::Known(key) => key,
             Answer::Asking(flight) => {
                 unless(self.rt.sleep(by.saturating_sub(self.rt.now())), flight).await.flatten()
@@ -88,7 +88,7 @@ impl Kek {
     /// How often another key than before was named. Has the backend asked when that is due.
     pub(crate) fn changes(self: &Arc<Self>, now: Duration) -> u64 {
         if nanos(now) >= self.current.due.load(Ordering::Relaxed) {
-            self.answer();
+            self.answer(now);
         }
         self.changes_so_far()
     }
@@ -151,13 +151,12 @@ impl Kek {
     }
 
     /// One question at a time, and at most two a minute.
-    fn answer(self: &Arc<Self>) -> Answer {
+    fn answer(self: &Arc<Self>, now: Duration) -> Answer {
         let (flight, task) = {
             let mut state = lock(&self.current.state);
             if let Some(flight) = &state.asking {
                 return Answer::Asking(flight.clone());
             }
-            let now = self.rt.now();
             if nanos(now) < self.current.due.load(Ordering::Relaxed) {
                 return Answer::Known(state.said.clone());
             }

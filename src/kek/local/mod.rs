@@ -234,8 +234,8 @@ impl Keyring {
 
     /// The number of the version with this id, if it has the form of this key's.
     fn number(&self, id: &KeyId) -> Option<u32> {
-        let number = id.as_str().strip_prefix(&*self.name)?.strip_prefix('/')?.parse().ok()?;
-        (self.id(number) == id.as_str()).then_some(number)
+        let digits = id.as_str().strip_prefix(&*self.name)?.strip_prefix('/')?;
+        if digits.starts_with(['0', '+']) { None } else { digits.parse().ok() }
     }
 
     fn id(&self, version: u32) -> String {
