@@ -39,42 +39,54 @@ pub(in crate::arch) fn set<T: Lanes>(t: T, key: &mut Key, bytes: &[u8; 32], bloc
 /// The same of a key in registers.
 #[inline(always)]
 pub(super) fn set_halves<T: Lanes>(t: T, key: &mut Key, halves: [One<T>; 2], blocks: usize) {
-    let [a, b] = halves;
-    let [hash_key] = schedule(t.one(), &mut key.rounds, [[a], [b]]);
-    let (o, p) = (t.one(), &mut key.powers);
-    let h1 = o.all(times_x(o.number(hash_key)));
-    let h2 = multiply(o, h1, h1);
-    let (h3, h4) = (multiply(o, h2, h1), multiply(o, h2, h2));
-    let (four, h4, mut i) = ([h4, h3, h2, h1], t.every(h4), 0);
-    while i < 4 {
-        let some = t.of(four, i);
-        write(t, p, MOST - 4 + i, some);
-        write(t, p, MOST - 8 + i, multiply(t, some, h4));
-        i += T::L;
-    }
-    let (mut made, all) = (8, 9 * T::L);
-    while made < all && made < blocks {
-        let needed = all.min(blocks.next_multiple_of(T::L));
-        let (top, to) = (t.all(p[MOST - made]), made.min(needed - made));
-        let mut i = T::L;
-        while i <= to {
-            let more = multiply(t, read(t, p, MOST - i), top);
-            write(t, p, MOST - made - i, more);
-            i += T::L;
-        }
-        made += to;
-    }
-    if blocks > 8 * T::L {
-        set_middles(t, key);
-    }
+    let ([a, b], o) = (halves, t.one());
+    let [hash_key] = schedule(o, &mut key.rounds, [[a], [b]]);
+    let [h4, h3, h2, h1] = four_powers(t, t.first(hash_key));
+    set_powers(t, key, [t.lane(h4, 0), t.lane(h3, 0), t.lane(h2, 0), t.lane(h1, 0)], blocks);
 }
 
+/// H^4, H^3, H^2 and H, as the multiplication wants them: bits reversed, and once more times x.
 #[inline(always)]
-fn set_middles<T: Lanes>(t: T, key: &mut Key) {
-    for pair in 0..4 {
-        let at = MOST - 8 * T::L + 2 * pair * T::L;
-        let middle = sums_of_halves(t, read(t, &key.powers, at), read(t, &key.powers, at + T::L));
-        write(t, &mut key.middles, pair * T::L, middle);
+fn four_powers<T: Lanes>(t: T, hash_key: T::V) -> [T::V; 4] {
+    let h1 = t.times_x(t.reverse(hash_key));
+    let h2 = multiply(t, h1, h1);
+    [multiply(t, h2, h2), multiply(t, h2, h1), h2, h1]
+}
+
+/// All powers that so many blocks need: eight at least, and then twice as many each time.
+#[inline(always)]
+fn set_powers<T: Lanes>(t: T, key: &mut Key, four: [One<T>; 4], blocks: usize) {
+    let by = t.every(four[0]);
+    // In `made[i]` the highest is H^((i + 1) L).
+    let mut made = [t.zero(); 9];
+    for i in 0..4 / T::L {
+        made[i] = t.of(four, 4 - (i + 1) * T::L);
+        made[i + 4 / T::L] = multiply(t, made[i], by);
+    }
+    for i in 0..8 / T::L {
+        write(t, &mut key.powers, MOST - (i + 1) * T::L, made[i]);
+    }
+    macro_rules! more {
+        ($from:literal, $count:literal) => {
+            if $from >= 8 / T::L && $from * T::L < blocks {
+                let by = t.every(t.lane(made[$from - 1], 0));
+                for i in 0..$count {
+                    if ($from + i) * T::L < blocks {
+                        made[$from + i] = multiply(t, made[i], by);
+                        write(t, &mut key.powers, MOST - ($from + i + 1) * T::L, made[$from + i]);
+                    }
+                }
+            }
+        };
+    }
+    more!(2, 2);
+    more!(4, 4);
+    more!(8, 1);
+    if blocks > 8 * T::L {
+        for pair in 0..4 {
+            let middle = sums_of_halves(t, made[7 - 2 * pair], made[6 - 2 * pair]);
+            write(t, &mut key.middles, pair * T::L, middle);
+        }
     }
 }
 
@@ -92,12 +104,12 @@ pub(in crate::arch) const fn many<T: Lanes>() -> usize {
 #[repr(C, align(64))]
 pub(in crate::arch) struct Keys {
     pub(super) keys: [Key; MANY],
-    /// H^(i + 1) of each, from block `i * MANY` on.
-    powers: [Block; MOST * MANY],
+    /// Four powers of H of each, the highest ones first.
+    powers: [[Block; MANY]; 4],
 }
 
 impl Keys {
-    pub(super) const ZEROS: Self = Self { keys: [Key::ZEROS; MANY], powers: [0; MOST * MANY] };
+    pub(super) const ZEROS: Self = Self { keys: [Key::ZEROS; MANY], powers: [[0; MANY]; 4] };
 }
 
 /// The first and the second halves of their bytes.
@@ -108,40 +120,28 @@ pub(in crate::arch) type Halves = [[Block; MANY]; 2];
 #[inline(always)]
 pub(in crate::arch) fn set_many<T: Lanes>(t: T, all: &mut Keys, halves: &Halves, blocks: usize) {
     let Keys { keys, powers } = all;
-    let halves = [vectors(t, &halves[0], 0), vectors(t, &halves[1], 0)];
+    let halves = [vectors(t, &halves[0]), vectors(t, &halves[1])];
     let hash_keys = schedule(t, keys, halves);
     for j in 0..4 {
-        write(t, powers, j * T::L, hash_keys[j]);
-    }
-    for h in &mut powers[..MANY] {
-        *h = times_x(*h);
-    }
-    let (mut made, needed) = (1, blocks.clamp(8, 9 * T::L));
-    while made < needed {
-        let top: [T::V; 4] = vectors(t, powers, made - 1);
-        let more = made.min(needed - made);
-        for i in 0..more {
-            let power = vectors(t, powers, i);
-            for j in 0..4 {
-                write(t, powers, (made + i) * MANY + j * T::L, multiply(t, power[j], top[j]));
-            }
+        let four = four_powers(t, hash_keys[j]);
+        for i in 0..4 {
+            write(t, &mut powers[i], j * T::L, four[i]);
         }
-        made += more;
     }
-    for j in 0..many::<T>() {
-        for i in 0..made {
-            keys[j].powers[MOST - 1 - i] = powers[i * MANY + j];
+    // One key after the other: these chains are short enough to overlap.
+    for k in 0..many::<T>() {
+        let mut four = [t.one().zero(); 4];
+        for i in 0..4 {
+            four[i] = read(t.one(), &powers[i], k);
         }
-        if blocks > 8 * T::L {
-            set_middles(t, &mut keys[j]);
-        }
+        set_powers(t, &mut keys[k], four, blocks);
     }
 }
 
-/// The first [`many`] blocks of the group `i` of as many as there are keys.
+/// One of the halves of all keys.
 #[inline(always)]
-fn vectors<T: Lanes>(t: T, blocks: &[Block], i: usize) -> [T::V; 4] {
-    let of = |j| read(t, blocks, i * MANY + j * T::L);
+fn vectors<T: Lanes>(t: T, halves: &[Block; MANY]) -> [T::V; 4] {
+    let of = |j| read(t, halves, j * T::L);
     [of(0), of(1), of(2), of(3)]
 }
 
@@ -235,13 +235,4 @@ pub(super) fn schedule<T: Lanes, const K: usize>(
     step!(14, 64);
     let _ = before;
     states
-}
-
-/// The hash key as the multiplication wants it: bits reversed, and once more times x.
-#[inline(always)]
-fn times_x(hash_key: Block) -> Block {
-    let h = hash_key.swap_bytes();
-    // No branch on the secret bit: its mask is all ones or all zeros.
-    let carry = 0u128.wrapping_sub(h >> 127) & (0xc200_0000_0000_0000 << 64 | 1);
-    h << 1 ^ carry
 }

@@ -15,7 +15,7 @@ use crate::{
 pub(in crate::arch) type Rounds = [Block; 16];
 
 /// More stack than a batch uses: keys of many messages lie on it.
-pub(super) const BATCH_STACK: usize = KERNEL_STACK + 36 * 1024;
+pub(super) const BATCH_STACK: usize = KERNEL_STACK + 28 * 1024;
 /// Fewer keys take as long one after the other.
 pub(super) const FEW: usize = 3;
 

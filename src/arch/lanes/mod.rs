@@ -64,6 +64,8 @@ pub(super) trait Lanes: Copy + Send + Sync + 'static {
     fn sums_of_words(self, v: Self::V) -> Self::V;
     /// The bytes of each block in reverse order.
     fn reverse(self, v: Self::V) -> Self::V;
+    /// Each block times x, in the field of GHASH as `hash` has it.
+    fn times_x(self, v: Self::V) -> Self::V;
     /// The halves of each block, exchanged.
     fn swap(self, v: Self::V) -> Self::V;
     /// Of each two blocks the low halves, or the high ones.

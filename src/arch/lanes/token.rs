@@ -6,6 +6,9 @@ pub(super) const REVERSE: Block = 0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f;
 pub(super) const LAST_WORDS: Block = 0x0f0e_0d0c_0f0e_0d0c_0f0e_0d0c_0f0e_0d0c;
 pub(super) const LAST_WORDS_ROTATED: Block = 0x0c0f_0e0d_0c0f_0e0d_0c0f_0e0d_0c0f_0e0d;
 
+/// x^128 in the field of GHASH as `hash` has it: what a block times x is reduced by.
+pub(super) const X_128: Block = 0xc200_0000_0000_0000 << 64 | 1;
+
 /// Methods of a token: each a function that may use the instructions that it proves.
 macro_rules! operations {
     ($features:literal: $($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty $body:block)*) => {

@@ -3,7 +3,7 @@ use super::{number, vector};
 use crate::arch::lanes::{
     Block, Lanes,
     partial::{load_16, store_16},
-    token::{LAST_WORDS, LAST_WORDS_ROTATED, REVERSE, accesses, of_one_block, operations},
+    token::{LAST_WORDS, LAST_WORDS_ROTATED, REVERSE, X_128, accesses, of_one_block, operations},
 };
 use std::arch::{asm, x86_64::*};
 
@@ -58,6 +58,12 @@ impl Lanes for Aesni {
             _mm_xor_si128(v, _mm_slli_si128(v, 8))
         }
         fn reverse(v: V) -> V { _mm_shuffle_epi8(v, vector(REVERSE)) }
+        fn times_x(v: V) -> V {
+            // No branch on the secret bit: its mask is all ones or all zeros.
+            let carry = _mm_srai_epi32(_mm_shuffle_epi32(v, 0xff), 31);
+            let doubled = _mm_or_si128(_mm_add_epi64(v, v), _mm_slli_si128(_mm_srli_epi64(v, 63), 8));
+            _mm_xor_si128(doubled, _mm_and_si128(carry, vector(X_128)))
+        }
         fn swap(v: V) -> V { _mm_shuffle_epi32(v, 0x4e) }
         fn lows(a: V, b: V) -> V { _mm_unpacklo_epi64(a, b) }
         fn highs(a: V, b: V) -> V { _mm_unpackhi_epi64(a, b) }

@@ -3,7 +3,7 @@ use super::{Aesni, number, vector};
 use crate::arch::lanes::{
     Block, Lanes,
     partial::{load_16, store_16},
-    token::{LAST_WORDS, LAST_WORDS_ROTATED, REVERSE, accesses, operations},
+    token::{LAST_WORDS, LAST_WORDS_ROTATED, REVERSE, X_128, accesses, operations},
 };
 use std::arch::{asm, x86_64::*};
 
@@ -85,6 +85,13 @@ impl Lanes for Vaes256 {
             _mm256_xor_si256(v, _mm256_slli_si256(v, 8))
         }
         fn reverse(v: V) -> V { shuffle(v, every(REVERSE)) }
+        fn times_x(v: V) -> V {
+            // No branch on the secret bit: its mask is all ones or all zeros.
+            let carry = _mm256_srai_epi32(_mm256_shuffle_epi32(v, 0xff), 31);
+            let carried = _mm256_slli_si256(_mm256_srli_epi64(v, 63), 8);
+            let doubled = _mm256_or_si256(_mm256_add_epi64(v, v), carried);
+            _mm256_xor_si256(doubled, _mm256_and_si256(carry, every(X_128)))
+        }
         fn swap(v: V) -> V { _mm256_shuffle_epi32(v, 0x4e) }
         fn lows(a: V, b: V) -> V { _mm256_unpacklo_epi64(a, b) }
         fn highs(a: V, b: V) -> V { _mm256_unpackhi_epi64(a, b) }

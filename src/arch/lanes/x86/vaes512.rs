@@ -2,7 +2,7 @@
 use super::{Aesni, Vaes256, number, vector};
 use crate::arch::lanes::{
     Block, Lanes,
-    token::{LAST_WORDS, LAST_WORDS_ROTATED, REVERSE, accesses, operations},
+    token::{LAST_WORDS, LAST_WORDS_ROTATED, REVERSE, X_128, accesses, operations},
 };
 use std::arch::{asm, x86_64::*};
 
@@ -87,6 +87,13 @@ impl Lanes for Vaes512 {
             _mm512_xor_si512(v, _mm512_bslli_epi128(v, 8))
         }
         fn reverse(v: V) -> V { _mm512_shuffle_epi8(v, every(REVERSE)) }
+        fn times_x(v: V) -> V {
+            // No branch on the secret bit: its mask is all ones or all zeros.
+            let carry = _mm512_srai_epi32(_mm512_shuffle_epi32(v, 0xff), 31);
+            let carried = _mm512_bslli_epi128(_mm512_srli_epi64(v, 63), 8);
+            let doubled = _mm512_or_si512(_mm512_add_epi64(v, v), carried);
+            _mm512_xor_si512(doubled, _mm512_and_si512(carry, every(X_128)))
+        }
         fn swap(v: V) -> V { _mm512_shuffle_epi32(v, 0x4e) }
         fn lows(a: V, b: V) -> V { _mm512_unpacklo_epi64(a, b) }
         fn highs(a: V, b: V) -> V { _mm512_unpackhi_epi64(a, b) }
