@@ -8,6 +8,8 @@ mod config;
 mod provider;
 mod value;
 
-pub use config::{EncryptionConfiguration, Entry, Gate};
+pub use config::{
+    ConfigurationText, EncryptionConfiguration, Entry, Gate, KeyRef, NewProvider, ProviderKind, Survey,
+};
 pub use provider::{Key, KmsProvider, KmsVersion, Provider};
 pub use value::{DekSource, KmsService, KmsStatus, Read, Transformer, ValueFormat, Wrapped};

@@ -36,6 +36,11 @@ pub mod plugin {
     #![doc = include_str!("plugin.md")]
 }
 
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes_keys {
+    #![doc = include_str!("kubernetes_keys.md")]
+}
+
 pub mod rotation {
     #![doc = include_str!("rotation.md")]
 }

@@ -1,9 +1,15 @@
 //! The command line.
 mod fleet;
+mod k8s;
 mod plugin;
 mod policy;
 
 pub(crate) use fleet::{RewrapArgs, StaleArgs};
+pub(crate) use k8s::K8sArgs;
+#[cfg(feature = "kubernetes")]
+pub(crate) use k8s::{
+    ChangedArgs, ConfigCheckArgs, ConfigCommand, ConfigNewArgs, K8sCommand, NewPluginArgs, SurveyArgs,
+};
 pub(crate) use plugin::PluginArgs;
 #[cfg(feature = "plugin")]
 pub(crate) use plugin::{CheckArgs, PluginCommand, ServeArgs};
@@ -60,6 +66,7 @@ pub(crate) enum Command {
     Purposes(PurposesArgs),
     Policy(PolicyArgs),
     Plugin(PluginArgs),
+    K8s(K8sArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
 }

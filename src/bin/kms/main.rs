@@ -7,6 +7,8 @@ mod failure;
 mod header;
 mod input;
 mod inspect;
+#[cfg(feature = "kubernetes")]
+mod k8s;
 mod keks;
 mod keyring;
 mod man;
@@ -58,6 +60,12 @@ fn run() -> Result<ExitCode, Failure> {
         #[cfg(not(feature = "plugin"))]
         Command::Plugin(_) => {
             Err(Failure::usage("plugin: is not in this build of kms: it needs the feature plugin"))
+        }
+        #[cfg(feature = "kubernetes")]
+        Command::K8s(args) => k8s::run(&args),
+        #[cfg(not(feature = "kubernetes"))]
+        Command::K8s(_) => {
+            Err(Failure::usage("k8s: is not in this build of kms: it needs the feature kubernetes"))
         }
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

@@ -78,7 +78,7 @@ impl Reader<'_> {
             let item = self.value(&Path::Item(path, items.len()), level + 1)?;
             items.push(item);
         }
-        Ok(Node::list(start..self.at, items))
+        Ok(Node::list(start..self.at, start, items))
     }
 
     /// At the end of a list, or at its next item.

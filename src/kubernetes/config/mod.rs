@@ -1,16 +1,24 @@
 //! The EncryptionConfiguration of kube-apiserver.
 mod base64;
 mod duration;
+mod edit;
 mod endpoint;
 mod group;
 mod json;
 mod node;
 mod place;
 mod read;
+mod remarks;
 mod scalar;
+mod survey;
 #[cfg(test)]
 mod tests;
+mod which;
 mod yaml;
+
+pub use edit::{ConfigurationText, NewProvider};
+pub use survey::Survey;
+pub use which::{KeyRef, ProviderKind};
 
 use super::Provider;
 use crate::{Error, Result};

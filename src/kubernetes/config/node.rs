@@ -16,7 +16,8 @@ pub(super) enum Value {
     /// None for one that is no number of 64 bits.
     Number(Option<i64>),
     Text(Zeroizing<String>),
-    List(Vec<Rc<Node>>),
+    /// Where its bracket or its first dash is, and what it holds.
+    List(usize, Vec<Rc<Node>>),
     Map(Vec<(Rc<Node>, Rc<Node>)>),
 }
 
@@ -29,9 +30,9 @@ impl Node {
         Self { at, value, weight }
     }
 
-    pub(super) fn list(at: Range<usize>, items: Vec<Rc<Node>>) -> Self {
+    pub(super) fn list(at: Range<usize>, open: usize, items: Vec<Rc<Node>>) -> Self {
         let weight = items.iter().fold(1, |sum: usize, item| sum.saturating_add(item.weight));
-        Self { at, value: Value::List(items), weight }
+        Self { at, value: Value::List(open, items), weight }
     }
 
     pub(super) fn map(at: Range<usize>, pairs: Vec<(Rc<Node>, Rc<Node>)>) -> Self {
@@ -44,6 +45,19 @@ impl Node {
         match &self.value {
             Value::Text(text) => Some(text),
             _ => None,
+        }
+    }
+
+    /// The value of a field, of a map that has each at most once.
+    pub(super) fn field(&self, name: &str) -> Option<&Rc<Node>> {
+        let Value::Map(pairs) = &self.value else { return None };
+        pairs.iter().find(|(key, _)| key.text() == Some(name)).map(|(_, value)| value)
+    }
+
+    pub(super) fn items(&self) -> &[Rc<Node>] {
+        match &self.value {
+            Value::List(_, items) => items,
+            _ => &[],
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
 use std::{collections::HashSet, fmt::Display, time::Duration};
 
 /// The server's, where the file says none.
-const USUAL_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const USUAL_TIMEOUT: Duration = Duration::from_secs(3);
 const USUAL_CACHE: i32 = 1000;
 
 /// A field or an item, and where it stands. None for what is absent, or null, which is the same.
@@ -198,8 +198,8 @@ impl<'a> Found<'a, '_> {
     fn list(self, node: Option<&'a Node>, path: &Path<'_>) -> Result<&'a [std::rc::Rc<Node>]> {
         let at = node.unwrap_or(self.node).at.start;
         match node.map(|node| &node.value) {
-            Some(Value::List(items)) if !items.is_empty() => Ok(items),
-            None | Some(Value::List(_)) => Err(place::error(self.text, at, path, "at least one is needed")),
+            Some(Value::List(_, items)) if !items.is_empty() => Ok(items),
+            None | Some(Value::List(..)) => Err(place::error(self.text, at, path, "at least one is needed")),
             Some(_) => Err(place::error(self.text, at, path, "must be a list")),
         }
     }

@@ -123,3 +123,17 @@ fn hostile_configurations_end_soon() {
     assert!(of(&[(&resources, "identity: {}")]).is_ok());
     assert!(begun.elapsed().as_secs() < 60);
 }
+
+#[test]
+fn lists_are_of_both_styles() {
+    let keys = format!("- {{name: a, secret: {KEY}}}\n      - name: b\n        secret: |\n          {KEY}\n");
+    let text = |keys: &str| {
+        parse(&format!(
+            "{HEAD}resources:\n- resources: [a]\n  providers:\n  - secretbox:\n      keys:\n{keys}"
+        ))
+    };
+    assert!(text(&format!("      {keys}")).is_ok());
+    assert!(text(&format!("        {}", keys.replace("\n ", "\n   "))).is_ok());
+    let within = format!("      - {{name: a, secret: |\n          {KEY}\n}}\n");
+    assert!(text(&within).is_err());
+}

@@ -143,7 +143,9 @@ impl<'a> Builder<'a> {
         let mut items = Vec::new();
         loop {
             match self.next(path)? {
-                (Event::SequenceEnd, end) => return Ok(Node::list(self.whole(start, &end, &items), items)),
+                (Event::SequenceEnd, end) => {
+                    return Ok(Node::list(self.whole(start.clone(), &end, &items), self.open(&start), items));
+                }
                 event => items.push(self.node(event, &Path::Item(path, items.len()), level + 1)?),
             }
         }
@@ -179,7 +181,7 @@ impl<'a> Builder<'a> {
         path: &Path<'_>,
     ) -> Result<()> {
         let from = match &value.value {
-            Value::List(items) if !is_alias => items.iter().collect(),
+            Value::List(_, items) if !is_alias => items.iter().collect(),
             _ => vec![value],
         };
         for node in from {
@@ -197,8 +199,19 @@ impl<'a> Builder<'a> {
         start.start..if self.is_flow(&start) { end.end } else { last }
     }
 
-    fn is_flow(&self, at: &Range<usize>) -> bool {
-        matches!(self.text.as_bytes().get(at.start), Some(b'[' | b'{'))
+    /// Whether what begins so has brackets. A block begins with nothing, but for its anchor and tag.
+    fn is_flow(&self, start: &Range<usize>) -> bool {
+        !start.is_empty() && self.text[..start.end].ends_with(['[', '{'])
+    }
+
+    /// Its bracket or its first dash. Where a block is not indented, it begins behind that.
+    fn open(&self, start: &Range<usize>) -> usize {
+        if self.is_flow(start) {
+            return start.end - 1;
+        }
+        let is_dash = self.text[start.end..].starts_with('-');
+        let before = self.text[..start.end].trim_end_matches([' ', '\t']);
+        if is_dash && !before.ends_with('-') { start.end } else { before.len().max(1) - 1 }
     }
 
     fn add(&mut self, weight: usize, at: usize, path: &Path<'_>) -> Result<()> {
