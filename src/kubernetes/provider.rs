@@ -3,10 +3,11 @@ use crate::{
     Error, Result,
     secret::{Locked, without_residue},
 };
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-/// One provider of a resource's list. The first of a list, with its first key, writes; all read.
-#[derive(Debug)]
+/// One provider of a resource's list. The first of a list, with its first key, writes; all read. A clone
+/// is another handle on the same keys.
+#[derive(Clone, Debug)]
 pub enum Provider {
     /// Values as they are.
     Identity,
@@ -20,10 +21,11 @@ pub enum Provider {
     Kms(KmsProvider),
 }
 
-/// A key that stands in the configuration itself.
+/// A key that stands in the configuration itself. A clone is another handle on the same bytes.
+#[derive(Clone)]
 pub struct Key {
-    name: String,
-    secret: Locked<Sized32>,
+    name: Arc<str>,
+    secret: Arc<Locked<Sized32>>,
 }
 
 struct Sized32 {
@@ -60,7 +62,7 @@ impl Key {
     ///
     /// # Errors
     /// Misuse for another length; Limit without memory, Forked in a child.
-    pub fn new(name: impl Into<String>, secret: &[u8]) -> Result<Self> {
+    pub fn new(name: impl Into<Arc<str>>, secret: &[u8]) -> Result<Self> {
         if ![16, 24, 32].contains(&secret.len()) {
             return Err(Error::misuse(format!(
                 "a key of {} bytes: AES has keys of 16, 24 and 32 bytes, secretbox of 32",
@@ -74,7 +76,7 @@ impl Key {
                 Sized32 { bytes, len: secret.len() }
             })
         })?;
-        Ok(Self { name: name.into(), secret })
+        Ok(Self { name: name.into(), secret: Arc::new(secret) })
     }
 
     /// As every value that it wrote begins.

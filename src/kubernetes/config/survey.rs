@@ -44,6 +44,11 @@ impl Survey {
         Ok(Self { counts, plain })
     }
 
+    /// What was looked for, and how many values begin so.
+    pub fn counts(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.counts.iter().map(|(begin, count)| (&**begin, *count))
+    }
+
     /// How many values begin so; those that are stored plain for an empty prefix. None if it was not
     /// looked for.
     pub fn of(&self, prefix: &str) -> Option<u64> {

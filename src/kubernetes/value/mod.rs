@@ -3,6 +3,8 @@ mod current;
 mod deks;
 mod kms;
 mod object;
+#[cfg(feature = "plugin")]
+mod plugin;
 mod service;
 mod transformer;
 mod ways;

@@ -15,7 +15,7 @@ use std::{fmt, sync::Arc};
 const ENCRYPTED: &[u8] = b"k8s:enc:";
 
 /// How a value is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ValueFormat {
     /// As it is.
     Identity,
