@@ -33,6 +33,8 @@
 //! Keys are told as `SCHEME:KEY_ID`, as headers name them: `local:backup/2`. Headers are what
 //! is gone by; of payloads nothing is read. Paths go one by one from an iterator to the
 //! workers, so that memory does not grow with their number; end the iterator to end a run.
+#[cfg(feature = "etcd")]
+pub mod etcd;
 mod files;
 mod look;
 mod rewrap;

@@ -74,6 +74,8 @@ pub use local::{KeyInfo, KeyState, Keyring, KeyringFile, VersionInfo};
 pub use mock::{Fault, Mock};
 #[cfg(feature = "tokio")]
 pub use on_tokio::OnTokio;
+#[cfg(feature = "etcd")]
+pub(crate) use on_tokio::on_io;
 pub use schemes::{Schemes, from_uri};
 pub use uri::KeyUri;
 

@@ -54,7 +54,7 @@ impl<B: KmsBackend> OnTokio<B> {
 
 /// Runs `call` on libkms's own I/O thread.
 #[allow(dead_code, reason = "of backends that do more than the calls of the trait")]
-pub(super) async fn on_io<T: Send + 'static>(
+pub(crate) async fn on_io<T: Send + 'static>(
     call: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {
     run(&io_thread()?, call).await

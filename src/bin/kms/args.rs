@@ -1,6 +1,7 @@
 //! The command line.
 mod fleet;
 mod k8s;
+mod k8s_values;
 mod plugin;
 mod policy;
 
@@ -10,6 +11,10 @@ pub(crate) use k8s::K8sArgs;
 pub(crate) use k8s::{
     ChangedArgs, ConfigCheckArgs, ConfigCommand, ConfigNewArgs, K8sCommand, NewPluginArgs, SurveyArgs,
 };
+#[cfg(feature = "etcd")]
+pub(crate) use k8s_values::EtcdArgs;
+#[cfg(feature = "kubernetes")]
+pub(crate) use k8s_values::{ConfigArgs, RotateArgs, StatusArgs, ValueArgs};
 pub(crate) use plugin::PluginArgs;
 #[cfg(feature = "plugin")]
 pub(crate) use plugin::{CheckArgs, PluginCommand, ServeArgs};

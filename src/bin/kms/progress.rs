@@ -1,4 +1,5 @@
 //! How far a large file is, or a tree of files.
+use crate::text::visible;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
     borrow::Cow,
@@ -41,6 +42,17 @@ pub(crate) fn files(to_stdout: bool, all: impl Iterator + Send + 'static) -> Pro
         }
     });
     bar
+}
+
+/// A bar that counts the values of a resource.
+#[allow(dead_code, reason = "of values in etcd")]
+pub(crate) fn values(resource: &str, len: u64, to_stdout: bool) -> ProgressBar {
+    if !is_seen(to_stdout) {
+        return ProgressBar::hidden();
+    }
+    ProgressBar::with_draw_target(Some(len), ProgressDrawTarget::stderr())
+        .with_style(style("{msg:30!} {wide_bar} {pos} of {len} values, {eta} left"))
+        .with_message(visible(resource))
 }
 
 fn is_seen(to_stdout: bool) -> bool {

@@ -1,4 +1,5 @@
 //! The command line of Kubernetes.
+use super::k8s_values::{RotateArgs, StatusArgs, ValueArgs};
 use crate::failure::EXIT_CODES;
 use std::path::PathBuf;
 
@@ -20,6 +21,11 @@ pub(crate) enum K8sCommand {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Decrypt a value, or a line each, as kube-apiserver has stored it
+    Decrypt(ValueArgs),
+    Encrypt(ValueArgs),
+    Status(StatusArgs),
+    Rotate(RotateArgs),
 }
 
 #[derive(clap::Subcommand)]
