@@ -1,5 +1,8 @@
 //! What a cipher makes of a key: the fifteen round keys, and the powers of H, plain and as the
 //! kernels keep them. All memory of a process is searched, the dead stack and the registers first.
+#[path = "kubernetes.rs"]
+mod kubernetes;
+
 use super::{again, deepen, forge, maps, masked};
 use crate::common::*;
 use libkms::{Aad, SealOptions, Wait};
