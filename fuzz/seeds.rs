@@ -4,7 +4,11 @@
 //!
 //! Keys, nonces and salts are fresh, so that each run writes other bytes.
 use libkms::{Copies, EncryptionContext, Header, Kms, SealOptions, Wait, kek::Mock};
-use libkms_fuzz::{AAD, KEYRING, PLAINTEXT, header, keyring, scope};
+use libkms_fuzz::{
+    AAD, KEYRING, PLAINTEXT, header, keyring,
+    kubernetes::{NAMES, transformer},
+    scope,
+};
 use std::{fs, path::Path};
 
 fn main() {
@@ -12,6 +16,7 @@ fn main() {
     configs();
     contexts();
     keyrings();
+    values();
     streams();
     messages();
 }
@@ -100,6 +105,27 @@ fn keyrings() {
         one.replace("IGtleSE=\"", "IGtleSFrZXkga2V5IQ==\""),
     );
     write("keyring", "passphrase", longer.replacen('{', kdf, 1));
+}
+
+/// A value of each key, bodies behind their prefixes, and what is to be written.
+fn values() {
+    for (at, name) in NAMES.iter().enumerate() {
+        let value = transformer(at).write("/registry/secrets/default/db", PLAINTEXT).wait().unwrap();
+        write("kubernetes_value", &format!("{at}-whole"), [&[0], &value[..]].concat());
+        let body = format!(":{name}:");
+        let begin = value.windows(body.len()).position(|part| part == body.as_bytes());
+        if let (Some(begin), Some(how)) = (begin, [(0, 1), (5, 2), (3, 3)].iter().find(|how| how.0 == at)) {
+            write(
+                "kubernetes_value",
+                &format!("{at}-body"),
+                [&[how.1], &value[begin + body.len()..]].concat(),
+            );
+        }
+        write("kubernetes_value", &format!("{at}-written"), [&[4, at as u8, 40, 1], PLAINTEXT].concat());
+    }
+    let fields =
+        b"\x12\x03kek\x1a\x02\x07x\x22\x05\x0a\x03a.b\x0a\x01d\x28\x01\x33\x3a\x00\x34\x45\x00\x00\x00\x00";
+    write("kubernetes_value", "fields", [&[1], &fields[..]].concat());
 }
 
 /// What the bytes choose, the target says: a stream, edits, a way to open.

@@ -1,4 +1,6 @@
 //! What the targets and the maker of their seeds share.
+pub mod kubernetes;
+
 use libkms::{Aad, EncryptionContext, Kms, Scope, kek::Keyring};
 use std::io::{self, Read};
 
