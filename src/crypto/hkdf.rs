@@ -10,28 +10,20 @@ use zeroize::Zeroize;
 /// Fills `out`, at most 255 * 64 bytes, from the pseudorandom key and the concatenation
 /// of `info`.
 pub(crate) fn expand_sha512(prk: &[u8], info: &[&[u8]], out: &mut [u8]) -> Result<()> {
-    without_residue(|| of_key::<Hmac<Sha512>>(prk, info, out))
+    without_residue(|| expand::<Hmac<Sha512>>(prk, info, out))
 }
 
 /// As [`expand_sha512`], at most 255 * 32 bytes.
 #[cfg(test)]
 pub(super) fn expand_sha256(prk: &[u8], info: &[&[u8]], out: &mut [u8]) -> Result<()> {
-    without_residue(|| of_key::<Hmac<sha2::Sha256>>(prk, info, out))
+    without_residue(|| expand::<Hmac<sha2::Sha256>>(prk, info, out))
 }
 
-fn of_key<M: Mac + KeyInit + Clone>(prk: &[u8], info: &[&[u8]], out: &mut [u8]) -> Result<()> {
+fn expand<M: Mac + KeyInit + Clone>(prk: &[u8], info: &[&[u8]], out: &mut [u8]) -> Result<()> {
     if out.len() > 255 * M::output_size() {
         return Err(Error::limit("HKDF-Expand gives at most 255 blocks"));
     }
     let prk = <M as KeyInit>::new_from_slice(prk).expect("HMAC takes a key of any length");
-    expand(&prk, info, out);
-    Ok(())
-}
-
-/// The same of any hash, of which `out` has at most 255 blocks. What it leaves on the stack is for the
-/// caller to wipe.
-#[inline(always)]
-pub(super) fn expand<M: Mac + Clone>(prk: &M, info: &[&[u8]], out: &mut [u8]) {
     let mut last = Output::<M>::default();
     for (i, chunk) in out.chunks_mut(M::output_size()).enumerate() {
         let mut mac = prk.clone();
@@ -44,4 +36,5 @@ pub(super) fn expand<M: Mac + Clone>(prk: &M, info: &[&[u8]], out: &mut [u8]) {
         chunk.copy_from_slice(&last[..chunk.len()]);
     }
     last.as_mut_slice().zeroize();
+    Ok(())
 }
