@@ -5,6 +5,7 @@ mod edit;
 mod endpoint;
 mod group;
 mod json;
+mod mask;
 mod node;
 mod place;
 mod read;

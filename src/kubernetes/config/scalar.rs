@@ -20,7 +20,7 @@ pub(super) fn resolve(text: &str, tag: Option<&str>, plain: bool) -> Result<Valu
         ("binary", _) => return binary(text),
         ("null", Value::Null) | ("bool", Value::Bool) | ("float", Value::Number(_)) => true,
         // A float is none, and reads as one.
-        ("int", Value::Number(_)) => integer(&text.replace('_', "")).is_some(),
+        ("int", Value::Number(_)) => integer(&Zeroizing::new(text.replace('_', ""))).is_some(),
         ("null" | "bool" | "int" | "float", _) => false,
         ("timestamp", _) => return Err("has the tag !!timestamp, which no field takes"),
         _ => return Ok(owned()),

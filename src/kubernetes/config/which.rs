@@ -7,12 +7,16 @@ use std::{fmt, str::FromStr};
 
 /// The kind of a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs, reason = "they are the providers")]
 pub enum ProviderKind {
+    /// Legacy.
     AesCbc,
+    /// With a random nonce.
     AesGcm,
+    /// Values as they are.
     Identity,
+    /// A plugin.
     Kms,
+    /// XSalsa20-Poly1305.
     Secretbox,
 }
 

@@ -1,5 +1,6 @@
 //! The first document of a YAML text.
 use super::{
+    mask::Mask,
     node::{Node, Value},
     place::{self, Path},
     scalar::resolve,
@@ -7,7 +8,6 @@ use super::{
 use crate::{Error, Result};
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 use std::{borrow::Cow, collections::HashMap, fmt::Display, ops::Range, rc::Rc};
-use zeroize::Zeroizing;
 
 const BOM: char = '\u{feff}';
 /// A configuration is not deeper than nine.
@@ -19,11 +19,13 @@ pub(super) fn parse(text: &str) -> Result<Rc<Node>> {
     let bom = if text.starts_with(BOM) { BOM.len_utf8() } else { 0 };
     check_characters(text, bom)?;
     check_version(text, bom)?;
+    let (masked, mask) = Mask::of(text)?;
     let mut builder = Builder {
         text,
+        mask,
         bom,
         starts: starts(text, bom),
-        parser: Parser::new_from_str(&text[bom..]),
+        parser: Parser::new_from_str(&masked[bom..]),
         anchors: HashMap::new(),
         weight: 0,
         flows: 0,
@@ -33,6 +35,7 @@ pub(super) fn parse(text: &str) -> Result<Rc<Node>> {
 
 struct Builder<'a> {
     text: &'a str,
+    mask: Mask<'a>,
     bom: usize,
     /// Of each character, if there are others than ASCII.
     starts: Option<Vec<u32>>,
@@ -122,20 +125,13 @@ impl<'a> Builder<'a> {
         at: Range<usize>,
         path: &Path<'_>,
     ) -> Result<Node> {
-        let kept;
-        let text: &str = match text {
-            Cow::Owned(text) => {
-                kept = Zeroizing::new(text);
-                &kept
-            }
-            Cow::Borrowed(text) => text,
-        };
+        let text = self.mask.turn_back(&text);
         self.add(text.len() / 64, at.start, path)?;
         if self.flows > 0 && matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
             return Err(self.error(at.start, path, "no YAML: a block within brackets"));
         }
         let tag = tag.map(|tag| format!("{}{}", tag.handle, tag.suffix));
-        let value = resolve(text, tag.as_deref(), style == ScalarStyle::Plain);
+        let value = resolve(&text, tag.as_deref(), style == ScalarStyle::Plain);
         value.map(|value| Node::scalar(at.clone(), value)).map_err(|said| self.error(at.start, path, said))
     }
 
