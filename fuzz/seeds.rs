@@ -14,6 +14,7 @@ use std::{fs, path::Path};
 fn main() {
     headers();
     configs();
+    kubernetes_configs();
     contexts();
     keyrings();
     values();
@@ -70,6 +71,20 @@ fn configs() {
     write("config", "duplicate", format!("{one}{one}"));
     write("config", "no-end", format!("{one}dek = {{ messages = ["));
     write("config", "arrays", "[[purpose]]\nkeks = [[], {}, 1.5, 2026-11-24, inf, '''\n''']\n");
+}
+
+fn kubernetes_configs() {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/kubernetes/configs/valid");
+    for (name, path) in
+        [("legacy", "legacy.yaml"), ("first", "kmsv2-first.yaml"), ("json", "aes/aes-cbc-multiple-keys.json")]
+    {
+        write("kubernetes_config", name, fs::read(own.join(path)).unwrap());
+    }
+    let head = "kind: EncryptionConfig\napiVersion: v1\nresources:\n";
+    let flow = "- {resources: ['*.apps', \"a.b\"], providers: [{identity: {}}, {kms: {<<: {name: p}, endpoint: unix:///a}}]}\n";
+    write("kubernetes_config", "flow", format!("# a\n{head}{flow}"));
+    let anchors = "- resources: &r\n  - !!str secrets\n  providers: &p\n  - identity:\n      {}\n- resources: [pods]\n  providers: *p\n";
+    write("kubernetes_config", "anchors", format!("%YAML 1.1\n---\n{head}{anchors}---\nb: [\n"));
 }
 
 fn contexts() {
