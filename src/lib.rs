@@ -56,10 +56,11 @@
 //! `local` (default): keyring files. `passphrase`: keyring files under one. `config`: purposes
 //! in a TOML file. `aws`: keys in AWS KMS. `tokio`: backends that need it
 //! (`kek::OnTokio`), and streams over its `AsyncRead` and `AsyncWrite`. `kubernetes`: what Kubernetes
-//! stores in etcd, and its EncryptionConfiguration. `plugin`: KMS plugins, as a server and as
-//! backends. `tracing`, `metrics`: adapters of [`observer`] to the crates of those names. `test-util`:
-//! a scripted KMS, simulated time and the contract suite for backends. `cli`: the program `kms`. A
-//! feature adds names; it never changes what existing names do.
+//! stores in etcd, and its EncryptionConfiguration. `plugin`: Kubernetes KMS plugins, a server of one and
+//! a client of any. `etcd`: a cluster's values in etcd, counted and rotated. `tracing`, `metrics`:
+//! adapters of [`observer`] to the crates of those names. `test-util`: a scripted KMS, simulated time
+//! and the contract suite for backends. `cli`: the program `kms`. A feature adds names; it never
+//! changes what existing names do.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(unreachable_pub)]
 

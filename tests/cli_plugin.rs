@@ -220,6 +220,41 @@ fn systemd_is_told_that_it_is_ready_and_a_group_may_connect() {
     assert_eq!((found.mode() & 0o777, found.gid().to_string()), (0o660, group));
 }
 
+/// Whoever copies one of them gets a plugin that starts.
+#[test]
+fn the_examples_name_options_that_there_are() {
+    let folder = folder("cli-plugin-examples");
+    let help = String::from_utf8(kms(&folder, &["plugin", "serve", "--help"]).stdout).unwrap();
+    let read =
+        |name: &str| fs::read_to_string(format!("{}/examples/plugin/{name}", env!("CARGO_MANIFEST_DIR")));
+    let unit = read("kms-plugin.service").unwrap();
+    let of_unit = unit.split("ExecStart=").nth(1).unwrap().replace("\\\n", " ");
+    let of_unit = of_unit.lines().next().unwrap().split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let pod = read("kms-plugin.yaml").unwrap();
+    let of_pod =
+        pod.split("command:\n").nth(1).unwrap().lines().map_while(|line| line.trim().strip_prefix("- "));
+    let of_pod: Vec<_> = of_pod.map(str::to_owned).collect();
+    for words in [of_unit, of_pod] {
+        assert_eq!(words[1..3], ["plugin", "serve"]);
+        let options: Vec<_> = words.iter().filter(|word| word.starts_with("--")).collect();
+        assert!(
+            options.len() >= 5 && options.iter().all(|o| help.contains(&format!("{o} <"))),
+            "{options:?}"
+        );
+        // The whole of it, with a keyring in place of AWS, and sockets of this test's own.
+        let at = endpoint(&folder.0, "kms.sock");
+        let own = words[3..].iter().map(|word| match &**word {
+            "aws-kms:alias/cluster" => KEK,
+            "unix:///run/kms-plugin/kms.sock" => &at,
+            "127.0.0.1:8787" => "127.0.0.1:0",
+            word => word,
+        });
+        let mut serve = Serve::start(&folder, &own.collect::<Vec<_>>());
+        assert_eq!(get(serve.http(), "/livez").0, 200);
+        assert_eq!(serve.end("-TERM"), 0);
+    }
+}
+
 /// Row 45: the API server starts before the network does.
 #[test]
 fn f45_it_comes_up_while_aws_cannot_be_reached() {
