@@ -177,6 +177,34 @@ fn f46_status_and_encrypt_give_one_key_id_while_the_key_moves() {
     assert_eq!(*seen.lock().unwrap(), (1..5).collect());
 }
 
+#[test]
+fn a_key_before_opens_where_it_is_named_or_any_is() {
+    let (folder, (mock, kms)) = (Folder::new("plugin-before"), mock());
+    let at = endpoint(&folder.0, "kms.sock");
+    let plugin = plugin(&kms);
+    let _running = Running::start(&plugin, &at);
+    until("it is healthy", || client(&at).status().wait().is_ok_and(|s| s.healthz == "ok"));
+    let scope = |uri: &str| Kms::from_uri(uri).wait().unwrap().scope(EncryptionContext::empty());
+    let uri = format!("k8s-kms:{at}");
+    let first = scope(&uri);
+    let sealed = first.seal(Aad::empty(), b"tea").wait().unwrap();
+    mock.rotate();
+    runtime().block_on(plugin.probe()).unwrap();
+    let open = |uri: &str| scope(uri).open(Aad::empty(), &sealed).wait().map(|opened| opened.plaintext);
+    // Of this process, and of one that starts anew.
+    assert_eq!(first.open(Aad::empty(), &sealed).wait().unwrap().plaintext, b"tea");
+    assert_eq!(open(&uri).unwrap_err().kind(), ErrorKind::NoMatchingKek);
+    assert_eq!(open(&format!("{uri}?accept=other,mock:k/1")).unwrap(), b"tea");
+    assert_eq!(open(&format!("{uri}?accept-any=true")).unwrap(), b"tea");
+    for bad in ["?accept=", "?accept-any=yes", "?region=x"] {
+        assert_eq!(
+            Kms::from_uri(&format!("{uri}{bad}")).wait().unwrap_err().kind(),
+            ErrorKind::Misuse,
+            "{bad}"
+        );
+    }
+}
+
 /// Row 45.
 #[test]
 fn f45_it_comes_up_while_the_kms_is_down_and_recovers_by_itself() {

@@ -107,3 +107,93 @@ fn a_plugin_of_version_1_is_read() {
         assert!(e.kind() == ErrorKind::BadReply && e.to_string().contains("Unimplemented"), "{e}");
     }
 }
+
+/// The program beside a plugin in Go that does as little as one can: the same client, the same calls,
+/// in turns. In a release build: `cargo test --release --all-features --test plugin_go -- --ignored`.
+#[test]
+#[ignore = "takes half a minute of an idle machine, and a release build"]
+fn a_decrypt_takes_less_time_than_in_go() {
+    const CALLS: usize = 20_000;
+    let folder = Folder::new("plugin-go-speed");
+    let (ours, theirs) = (endpoint(&folder.0, "kms.sock"), endpoint(&folder.0, "go.sock"));
+    let program = || Command::new(env!("CARGO_BIN_EXE_kms"));
+    let keyring = folder.join("keys.json").display().to_string();
+    let made = program().args(["keyring", "create", &keyring, "--key", "k"]).output().unwrap();
+    assert!(made.status.success());
+    let kek = format!("local:{keyring}#k");
+    let child = program().args(["plugin", "serve", "--kek", &kek, "--listen", &ours]).spawn().unwrap();
+    let (kms, go) = (Go(child), Go::start(&theirs, &[]));
+    let client = |at: &str| PluginClient::new(at).unwrap();
+    until("it answers", || client(&ours).status().wait().is_ok_and(|s| s.healthz == "ok"));
+    let mut seen = [Vec::new(), Vec::new()];
+    for _ in 0..5 {
+        for (n, (at, child)) in [(&ours, &kms.0), (&theirs, &go.0)].into_iter().enumerate() {
+            let wrapped = client(at).encrypt(&SEED).wait().unwrap();
+            let before = cpu(child.id());
+            let (seconds, p99) = decrypts(at, &wrapped, CALLS);
+            seen[n].push(((cpu(child.id()) - before) / CALLS as f64, CALLS as f64 / seconds, p99));
+        }
+    }
+    let median = |of: &dyn Fn(&(f64, f64, f64)) -> f64, n: usize| {
+        let mut all: Vec<f64> = seen[n].iter().map(of).collect();
+        all.sort_by(f64::total_cmp);
+        all[all.len() / 2]
+    };
+    let both = |of: &dyn Fn(&(f64, f64, f64)) -> f64| (median(of, 0), median(of, 1));
+    let (cpu, rate, p99) = (both(&|s| s.0), both(&|s| s.1), both(&|s| s.2));
+    eprintln!(
+        "CPU {:.1} and {:.1} µs a Decrypt, {:.0} and {:.0} a second",
+        cpu.0 * 1e6,
+        cpu.1 * 1e6,
+        rate.0,
+        rate.1
+    );
+    eprintln!("p99 {:.2} and {:.2} ms", p99.0 * 1e3, p99.1 * 1e3);
+    assert!(cpu.0 <= 0.6 * cpu.1 && rate.0 >= rate.1 && p99.0 <= p99.1);
+}
+
+/// Seconds of processor time of a process so far.
+fn cpu(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    ticks as f64 / 100.0
+}
+
+/// Eight at once on one connection, as an API server has one: seconds in all, and the 99th of a
+/// hundred.
+fn decrypts(at: &str, wrapped: &PluginWrapped, calls: usize) -> (f64, f64) {
+    use plugin::v2::{DecryptRequest, key_management_service_client::KeyManagementServiceClient};
+    let path = at.strip_prefix("unix://").unwrap().to_owned();
+    plugin::runtime().block_on(async {
+        let channel = tonic::transport::Endpoint::from_static("http://localhost")
+            .connect_with_connector_lazy(tower::service_fn(move |_| {
+                let connected = tokio::net::UnixStream::connect(path.clone());
+                async { connected.await.map(hyper_util::rt::TokioIo::new) }
+            }));
+        let began = std::time::Instant::now();
+        let workers = (0..8).map(|_| {
+            let mut client = KeyManagementServiceClient::new(channel.clone());
+            let wrapped = wrapped.clone();
+            tokio::spawn(async move {
+                let mut took = Vec::new();
+                for _ in 0..calls / 8 {
+                    let PluginWrapped { ciphertext, key_id, annotations } = wrapped.clone();
+                    let annotations = annotations.into_iter().collect();
+                    let request = DecryptRequest { ciphertext, key_id, annotations, uid: "uid".into() };
+                    let began = std::time::Instant::now();
+                    assert_eq!(client.decrypt(request).await.unwrap().into_inner().plaintext, SEED);
+                    took.push(began.elapsed().as_secs_f64());
+                }
+                took
+            })
+        });
+        let (workers, mut took): (Vec<_>, Vec<f64>) = (workers.collect(), Vec::new());
+        for worker in workers {
+            took.extend(worker.await.unwrap());
+        }
+        let all = began.elapsed().as_secs_f64();
+        took.sort_by(f64::total_cmp);
+        (all, took[took.len() * 99 / 100])
+    })
+}

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::{
     Error, ErrorKind, Result,
-    kek::k8s_kms::generated::v2::key_management_service_server::KeyManagementServiceServer,
+    kek::k8s_kms::generated::v2::key_management_service_server::KeyManagementServiceServer, rt::unless,
 };
 use std::{
     io,
@@ -19,7 +19,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_stream::{Stream, StreamExt, wrappers::UnixListenerStream};
 use tonic::transport::{Server, server::Connected};
@@ -32,6 +32,8 @@ const CALLS: u32 = 1024;
 const MOST_REQUEST: usize = 64 * 1024;
 /// Bytes of requests of a connection that nobody has read yet.
 const WINDOWS: (u32, u32) = (64 * 1024, 1024 * 1024);
+/// After a connection that could not be accepted: there may be no file descriptor left.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Longer than the API server waits for a call, unless told otherwise.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -102,12 +104,15 @@ impl Serving {
                 }
             }),
         ]);
-        let serving = tokio::spawn(calls(plugin, listener, of_one_user, stopped));
-        stop.await;
+        let mut serving = tokio::spawn(calls(plugin, listener, of_one_user, stopped));
+        let ended = unless(stop, &mut serving).await;
         // Whoever looks for the socket from now on finds none, or that of the next plugin.
         drop::<Option<Own>>(file);
         let _ = told.send(true);
-        let ended = timeout(grace, serving).await;
+        let ended = match ended {
+            Some(ended) => Ok(ended),
+            None => timeout(grace, serving).await,
+        };
         drop(background);
         match ended {
             Ok(Ok(ended)) => ended,
@@ -153,15 +158,18 @@ fn connections(listener: UnixListener, of_one_user: bool) -> impl Stream<Item = 
     let may_come = move |stream: &UnixStream| {
         !of_one_user || stream.peer_cred().is_ok_and(|peer| [0, own].contains(&peer.uid()))
     };
-    let accepted =
-        UnixListenerStream::new(listener).filter(move |accepted| accepted.as_ref().is_ok_and(&may_come));
-    accepted.then(move |accepted| {
+    let accepted = UnixListenerStream::new(listener).then(move |accepted| {
         let free = free.clone();
         async move {
-            let turn = free.acquire_owned().await.map_err(io::Error::other)?;
-            accepted.map(|stream| Connection { stream, _turn: turn })
+            let Ok(stream) = accepted else {
+                sleep(PAUSE).await;
+                return None;
+            };
+            let turn = free.acquire_owned().await.ok()?;
+            may_come(&stream).then(|| Connection { stream, _turn: turn })
         }
-    })
+    });
+    accepted.filter_map(|connection| connection.map(Ok))
 }
 
 struct Connection {

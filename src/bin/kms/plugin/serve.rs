@@ -10,7 +10,8 @@ use libkms::{
     plugin::{Call, Method, Plugin, PluginHealth, PluginObserver, Socket},
 };
 use std::{
-    env, fs, future::poll_fn, io, os::unix::net::UnixDatagram, process::ExitCode, task::Poll, time::Duration,
+    env, ffi::OsStr, fs, future::poll_fn, io, os::unix::net::UnixDatagram, process::ExitCode, task::Poll,
+    time::Duration,
 };
 use tokio::{
     runtime::Builder,
@@ -104,17 +105,22 @@ fn stop() -> io::Result<impl Future<Output = ()>> {
 /// Tells systemd, if that started it and wants to know.
 fn ready() {
     let Some(path) = env::var_os("NOTIFY_SOCKET") else { return };
-    let text = path.to_string_lossy();
-    let sent = UnixDatagram::unbound().and_then(|socket| match text.strip_prefix('@') {
-        Some(name) => {
-            use std::os::{linux::net::SocketAddrExt, unix::net::SocketAddr};
-            socket.send_to_addr(b"READY=1", &SocketAddr::from_abstract_name(name)?)
-        }
-        None => socket.send_to(b"READY=1", &path),
-    });
+    let sent = UnixDatagram::unbound().and_then(|socket| notify(&socket, &path));
     if let Err(e) = sent {
         say(&visible(&format!("plugin: NOTIFY_SOCKET: {e}")));
     }
+}
+
+/// A path, or `@NAME`, which Linux alone has.
+fn notify(socket: &UnixDatagram, path: &OsStr) -> io::Result<usize> {
+    const READY: &[u8] = b"READY=1";
+    #[cfg(target_os = "linux")]
+    if let Some(name) = path.to_str().and_then(|path| path.strip_prefix('@')) {
+        let name =
+            <std::os::unix::net::SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(name)?;
+        return socket.send_to_addr(READY, &name);
+    }
+    socket.send_to(READY, path)
 }
 
 /// Standard error.
