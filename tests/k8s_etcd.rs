@@ -6,7 +6,7 @@ mod etcd;
 use common::*;
 use etcd::{Server, base64};
 use libkms::kubernetes::{EncryptionConfiguration, Gate, Transformer};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     fs,
@@ -64,7 +64,7 @@ fn kms(args: &[&str]) -> Output {
     Command::new(PROGRAM).args(["k8s"]).args(args).output().unwrap()
 }
 
-fn json(output: &Output) -> Value {
+fn told(output: &Output) -> Value {
     let said = String::from_utf8_lossy(&output.stderr);
     serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?} {said}"))
 }
@@ -83,7 +83,7 @@ fn stale_and_plain_values_are_counted_and_rewritten() {
     strange.iter().for_each(|(key, value)| server.put(key, value.as_bytes()));
 
     let status = ["status", "--etcd", &url, "--config", &config];
-    let counted = json(&kms(&[&status[..], &["--json"]].concat()));
+    let counted = told(&kms(&[&status[..], &["--json"]].concat()));
     let secrets = &counted["resources"][0];
     assert_eq!((&secrets["resource"], &secrets["values"]), (&"secrets".into(), &500.into()), "{counted}");
     assert_eq!((&secrets["stale"], &secrets["plain"]), (&500.into(), &1.into()), "{counted}");
@@ -94,10 +94,10 @@ fn stale_and_plain_values_are_counted_and_rewritten() {
 
     let rotate = ["rotate", "--etcd", &url, "--config", &config];
     let before = server.all("/registry/");
-    let dry = json(&kms(&[&rotate[..], &["--dry-run", "--json"]].concat()));
+    let dry = told(&kms(&[&rotate[..], &["--dry-run", "--json"]].concat()));
     assert_eq!(dry["resources"][0]["rotated"], 500, "{dry}");
     assert_eq!(server.all("/registry/"), before, "a dry run writes nothing");
-    let done = json(&kms(&[&rotate[..], &["--json"]].concat()));
+    let done = told(&kms(&[&rotate[..], &["--json"]].concat()));
     assert_eq!((&done["resources"][0]["rotated"], &done["resources"][0]["failed"]), (&500.into(), &0.into()));
 
     let new = transformer(&config, 0);
@@ -107,7 +107,7 @@ fn stale_and_plain_values_are_counted_and_rewritten() {
     }
     strange.iter().for_each(|(key, value)| assert_eq!(server.all(key)[*key], value.as_bytes()));
     assert_eq!(kms(&status).status.code(), Some(0));
-    let again = json(&kms(&[&rotate[..], &["--json"]].concat()));
+    let again = told(&kms(&[&rotate[..], &["--json"]].concat()));
     assert_eq!(
         (&again["resources"][0]["rotated"], &again["resources"][0]["current"]),
         (&0.into(), &500.into())
@@ -127,15 +127,15 @@ fn what_cannot_be_read_is_told_and_stays_as_it_is() {
     server.put(&path_of(2), foreign);
     let rotated = kms(&["rotate", "--etcd", &url, "--config", &config, "--json"]);
     assert!(![Some(0), Some(10)].contains(&rotated.status.code()), "{rotated:?}");
-    let told = &json(&rotated)["resources"][0];
-    assert_eq!((&told["rotated"], &told["failed"]), (&1.into(), &2.into()), "{told}");
-    let files: Vec<_> = told["failures"].as_array().unwrap().iter().map(|f| &f["path"]).collect();
+    let report = &told(&rotated)["resources"][0];
+    assert_eq!((&report["rotated"], &report["failed"]), (&1.into(), &2.into()), "{report}");
+    let files: Vec<_> = report["failures"].as_array().unwrap().iter().map(|f| &f["path"]).collect();
     assert_eq!(files, [&path_of(1), &path_of(2)]);
     assert_eq!(
         (&server.all(&path_of(1))[&path_of(1)][..], &server.all(&path_of(2))[&path_of(2)][..]),
         (&altered[..], &foreign[..])
     );
-    let status = json(&kms(&["status", "--etcd", &url, "--config", &config, "--json"]));
+    let status = told(&kms(&["status", "--etcd", &url, "--config", &config, "--json"]));
     assert_eq!(status["resources"][0]["unreadable"], 2, "{status}");
 }
 
@@ -162,6 +162,75 @@ fn mistakes_say_what_is_wrong() {
     // One member is down: the next one answers.
     let both = format!("{dead},{url}");
     assert!(kms(&["status", "--etcd", &both, "--config", &config]).status.success());
+}
+
+fn openssl(folder: &Folder, args: &str) {
+    let made = Command::new("openssl").args(args.split(' ')).current_dir(&folder.0).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+}
+
+/// An authority, and certificates that it signed for etcd and for a client.
+fn certificates(folder: &Folder) {
+    openssl(folder, "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=ca");
+    for name in ["server", "client"] {
+        openssl(
+            folder,
+            &format!("req -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.csr -subj /CN={name}"),
+        );
+        fs::write(folder.0.join("ext"), "subjectAltName=IP:127.0.0.1\n").unwrap();
+        let sign = "-CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext";
+        openssl(folder, &format!("x509 -req -in {name}.csr -out {name}.pem {sign}"));
+    }
+}
+
+#[test]
+fn etcd_is_known_by_its_certificate_and_knows_us_by_ours() {
+    let folder = Folder::new("k8s-etcd-tls");
+    certificates(&folder);
+    let file = |name: &str| folder.0.join(name).to_str().unwrap().to_owned();
+    let [ca, cert, key] = ["ca.pem", "client.pem", "client.key"].map(file);
+    let (of_server, its_key) = (file("server.pem"), file("server.key"));
+    let asked =
+        ["--client-cert-auth", "--trusted-ca-file", &ca, "--cert-file", &of_server, "--key-file", &its_key];
+    let server = Server::spawn(&folder, "https", &asked);
+    let (url, config) = (server.url(), config(&folder));
+    let status = |more: &[&str]| kms(&[&["status", "--etcd", &url, "--config", &config][..], more].concat());
+    let begun = Instant::now();
+    let mut ready = status(&["--cacert", &ca, "--cert", &cert, "--key", &key]);
+    while !ready.status.success() && begun.elapsed() < Duration::from_secs(30) {
+        thread::sleep(Duration::from_millis(100));
+        ready = status(&["--cacert", &ca, "--cert", &cert, "--key", &key]);
+    }
+    assert!(ready.status.success(), "{ready:?}");
+    // Nobody in particular; and an authority that did not sign etcd's.
+    let without = status(&["--cacert", &ca]);
+    assert_eq!(without.status.code(), Some(7), "{without:?}");
+    let stranger = status(&["--cacert", &cert, "--cert", &cert, "--key", &key]);
+    assert_eq!(stranger.status.code(), Some(7), "{stranger:?}");
+    let no_pem = status(&["--cacert", &config, "--cert", &cert, "--key", &key]);
+    assert!(!no_pem.status.success(), "{no_pem:?}");
+}
+
+#[test]
+fn etcd_knows_us_as_a_user() {
+    let folder = Folder::new("k8s-etcd-user");
+    let (server, config) = (Server::start(&folder), config(&folder));
+    server.put(&path_of(1), &write(&transformer(&config, 1), &path_of(1), "secret"));
+    server.call("auth/role/add", &json!({ "name": "root" }));
+    server.call("auth/user/add", &json!({ "name": "root", "password": "PASSWORDMARKER" }));
+    server.call("auth/user/grant", &json!({ "user": "root", "role": "root" }));
+    server.call("auth/enable", &json!({}));
+    let (url, right, wrong) = (server.url(), folder.0.join("right"), folder.0.join("wrong"));
+    fs::write(&right, "PASSWORDMARKER\n").unwrap();
+    fs::write(&wrong, "guess\n").unwrap();
+    let rotate = |more: &[&str]| kms(&[&["rotate", "--etcd", &url, "--config", &config][..], more].concat());
+    for refused in [rotate(&[]), rotate(&["--user", "root", "--password-file", wrong.to_str().unwrap()])] {
+        assert_eq!(refused.status.code(), Some(6), "{refused:?}");
+    }
+    let done = rotate(&["--user", "root", "--password-file", right.to_str().unwrap()]);
+    assert!(done.status.success() && String::from_utf8_lossy(&done.stdout).contains("1 rotated"), "{done:?}");
+    let said = [done.stdout, done.stderr].concat();
+    assert!(!String::from_utf8_lossy(&said).contains("MARKER"));
 }
 
 /// With writers that never stop, and a tool that is killed again and again.
