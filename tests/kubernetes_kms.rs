@@ -73,6 +73,16 @@ fn a_thousand_values_of_one_seed_cost_three_calls() {
     world.by.try_read(PATH, &values[0]).unwrap().unwrap();
 }
 
+/// They may be awaited on a runtime of many threads.
+#[test]
+fn reading_and_writing_go_from_thread_to_thread() {
+    fn travels<T: Send>(_: &T) {}
+    let world = World::new(KmsVersion::V2);
+    travels(&world.by);
+    travels(&world.by.write(PATH, b"text"));
+    travels(&world.by.read(PATH.to_owned(), b"text"));
+}
+
 #[test]
 fn f38_many_readers_of_one_seed_make_one_call() {
     let world = World::new(KmsVersion::V2);

@@ -1,9 +1,14 @@
 //! The seeds and DEKs of Kubernetes' values: nothing of them is left where they worked.
-use super::{super::deepen, *};
+use super::{
+    super::{deepen, forked, in_fork},
+    *,
+};
 use hmac::{Hmac, KeyInit, Mac};
 use libkms::{
     Result, async_trait,
-    kubernetes::{DekSource, KmsProvider, KmsService, KmsStatus, KmsVersion, Provider, Transformer, Wrapped},
+    kubernetes::{
+        DekSource, Key, KmsProvider, KmsService, KmsStatus, KmsVersion, Provider, Transformer, Wrapped,
+    },
 };
 use std::{sync::Arc, time::Duration};
 
@@ -35,6 +40,27 @@ fn transformer() -> Transformer {
     let timeout = Duration::from_secs(3);
     let kms = KmsProvider { version: KmsVersion::V2, name, endpoint, timeout, cache_size: 0 };
     Transformer::new(vec![Provider::Kms(kms)], |_| Ok(Arc::new(Masks))).unwrap()
+}
+
+#[test]
+fn f16_after_a_fork_no_value_is_read_or_written() {
+    let by = transformer();
+    let value = by.write(PATH, b"text").wait().unwrap();
+    let source = DekSource::take([7; 32]).unwrap();
+    let answer = in_fork(|| {
+        let checks = [
+            forked(by.read(PATH, &value).wait()),
+            forked(by.try_read(PATH, &value)),
+            forked(by.write(PATH, b"text").wait()),
+            forked(by.try_write(PATH, b"text")),
+            forked(source.expose()),
+            forked(DekSource::take([7; 32])),
+            forked(Key::new("k", &[7; 32])),
+            forked(Transformer::without_kms(vec![Provider::Identity])),
+        ];
+        checks.iter().filter(|is_forked| !**is_forked).count() as u8
+    });
+    assert_eq!(answer, 0);
 }
 
 #[test]

@@ -9,7 +9,8 @@ use zeroize::Zeroize;
 /// The KMS that a provider of type kms stands for: as a rule a plugin on this machine.
 ///
 /// A call that takes too long ends itself, with [`Unavailable`](ErrorKind::Unavailable): whoever reads
-/// or writes waits for it.
+/// or writes waits for it. Calls go on when their callers went away, and are polled on any thread, under
+/// no particular runtime: a client that needs one brings it.
 #[async_trait]
 pub trait KmsService: Send + Sync {
     /// Wraps a DEK or a seed. `uid`: of this call, for logs. Under v1 key id and annotations are empty.

@@ -64,7 +64,8 @@ pub struct Read {
 }
 
 impl Transformer {
-    /// `services` opens the KMS of a provider of type kms; it is called once for each.
+    /// `services` opens the KMS of a provider of type kms; it is called once for each. What it opens may
+    /// serve the transformers of several resources; their memories of DEKs and seeds are apart.
     ///
     /// The keys, DEKs and seeds stay in key memory: a DEK or seed that a KMS unwrapped for a day, of
     /// v2 1000 of them, of v1 as many as the provider says.
