@@ -62,6 +62,7 @@ func main() {
 
 func write(n int, lines *json.Encoder) {
 	world := newWorld()
+	defer os.RemoveAll(world.folder)
 	reader := world.transformer("")
 	for _, by := range names() {
 		writer := world.transformer(by)
@@ -80,7 +81,9 @@ func write(n int, lines *json.Encoder) {
 }
 
 func read(lines *json.Encoder) {
-	reader := newWorld().transformer("")
+	world := newWorld()
+	defer os.RemoveAll(world.folder)
+	reader := world.transformer("")
 	in := bufio.NewScanner(os.Stdin)
 	in.Buffer(nil, 16<<20)
 	for in.Scan() {
