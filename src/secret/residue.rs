@@ -219,9 +219,9 @@ mod tests {
 
     #[test]
     fn the_stack_below_is_wiped() {
-        assert!(left(|paint| apart(paint)) > 1000, "this test sees what stays");
-        assert_eq!(left(|paint| without_residue_below::<4096, _>(paint)), 0);
-        assert_eq!(left(|paint| without_residue(paint)), 0);
+        assert!(left(apart) > 1000, "this test sees what stays");
+        assert_eq!(left(without_residue_below::<4096, _>), 0);
+        assert_eq!(left(without_residue), 0);
     }
 
     #[test]
