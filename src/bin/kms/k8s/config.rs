@@ -9,11 +9,14 @@ use base64ct::{Base64, Encoding};
 use libkms::kubernetes::{
     ConfigurationText, EncryptionConfiguration, Gate, KeyRef, NewProvider, ProviderKind, Survey,
 };
+use serde::Deserialize;
 use std::{
+    borrow::Cow,
     fs::File,
     io::{BufRead, BufReader},
     path::Path,
 };
+use zeroize::Zeroizing;
 
 pub(super) fn new(args: &ConfigNewArgs) -> Result<(), Failure> {
     let writer = wanted(&args.key, &args.plugin)?;
@@ -93,7 +96,8 @@ fn survey(by: &SurveyArgs, config: &EncryptionConfiguration) -> Result<Survey, F
     let cannot = |e| Failure::io(&format!("cannot read {}", path.display()), &e);
     let (mut survey, values) = (Survey::new(config), File::open(path).map_err(cannot)?);
     for (line, n) in BufReader::new(values).lines().zip(1..) {
-        let line = line.map_err(cannot)?;
+        // What is stored plain is nobody else's.
+        let line = Zeroizing::new(line.map_err(cannot)?);
         let value = value_of(&line).ok_or_else(|| {
             Failure::usage("no JSON object with a value in base64")
                 .about(&format!("{}:{n}", visible_path(path)))
@@ -103,7 +107,13 @@ fn survey(by: &SurveyArgs, config: &EncryptionConfiguration) -> Result<Survey, F
     Ok(survey)
 }
 
-fn value_of(line: &str) -> Option<Vec<u8>> {
-    let object: serde_json::Value = serde_json::from_str(line).ok()?;
-    Base64::decode_vec(object.get("value")?.as_str()?).ok()
+#[derive(Deserialize)]
+struct Stored<'a> {
+    #[serde(borrow)]
+    value: Cow<'a, str>,
+}
+
+fn value_of(line: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let stored: Stored<'_> = serde_json::from_str(line).ok()?;
+    Base64::decode_vec(&stored.value).ok().map(Zeroizing::new)
 }
