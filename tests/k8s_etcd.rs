@@ -241,7 +241,7 @@ fn rotation_under_load_loses_and_overwrites_nothing() {
 
 #[test]
 #[ignore = "minutes: tests/run --all"]
-fn f48_a_hundred_thousand_values_are_rotated_under_load() {
+fn a_hundred_thousand_values_are_rotated_under_load() {
     under_load(100_000, 12);
 }
 

@@ -109,7 +109,7 @@ impl Etcd {
         F: Future<Output = Result<Response<T>, Status>> + Send + 'static,
     {
         match self.members(&call)? {
-            Err(status) if status.code() == Code::Unauthenticated && self.authenticate()? => {
+            Err(status) if is_forgotten(&status) && self.authenticate()? => {
                 self.members(&call)?.map_err(|status| failed(&status))
             }
             answer => answer.map_err(|status| failed(&status)),
@@ -167,11 +167,19 @@ fn config(tls: &EtcdTls) -> ClientTlsConfig {
     }
 }
 
+/// A token that etcd does not know any more, or that is older than the rights of its users.
+fn is_forgotten(status: &Status) -> bool {
+    let is_old = status.code() == Code::InvalidArgument && status.message().contains("auth store is old");
+    status.code() == Code::Unauthenticated || is_old
+}
+
 fn failed(status: &Status) -> Error {
     let kind = match status.code() {
         Code::PermissionDenied | Code::Unauthenticated => ErrorKind::Denied,
         // Wrong names and passwords, and calls without a token, are these in etcd.
-        Code::InvalidArgument if status.message().contains("auth") => ErrorKind::Denied,
+        Code::InvalidArgument if ["auth", "user name"].iter().any(|of| status.message().contains(of)) => {
+            ErrorKind::Denied
+        }
         Code::InvalidArgument => ErrorKind::Misuse,
         Code::ResourceExhausted | Code::OutOfRange => ErrorKind::Limit,
         _ => ErrorKind::Unavailable,
