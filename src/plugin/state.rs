@@ -106,3 +106,40 @@ fn reason(error: &Error) -> String {
     }
     said[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
+
+#[cfg(all(test, feature = "test-util"))]
+mod tests {
+    use super::*;
+    use crate::{Aad, DekPolicy, EncryptionContext, ErrorKind, Kms, Wait, kek::Mock};
+
+    #[test]
+    fn what_comes_late_does_not_bring_the_old_key_back() {
+        let mock = Mock::new("k");
+        let kms = Kms::builder().kek(mock.clone()).dek_policy(DekPolicy::per_message()).build().unwrap();
+        let scope = kms.scope(EncryptionContext::empty());
+        let header = || Header::parse(&scope.seal(Aad::empty(), b"seed").wait().unwrap()).unwrap();
+        let (old, late) = (header(), header());
+        mock.rotate();
+        let new = header();
+        let (state, now) = (State::default(), Instant::now());
+        let told = |state: &State| (state.current().key_id.clone(), state.current().health.clone());
+        assert_eq!(told(&state), (None, PluginHealth::Starting));
+        let (first, is_new) = state.wrapped(&state.current(), &old, now).unwrap();
+        assert!(is_new && first.key_id.as_deref() == Some("mock:k/1"));
+        let is_new = |before, header| state.wrapped(before, header, now).map(|(_, is_new)| is_new);
+        assert_eq!(is_new(&first, &old), Some(false));
+        assert_eq!(is_new(&first, &new), Some(true));
+        // Begun before the key moved, and over after it.
+        assert_eq!(is_new(&first, &late), None);
+        assert_eq!(told(&state), (Some("mock:k/2".into()), PluginHealth::Healthy));
+    }
+
+    #[test]
+    fn a_failure_keeps_the_key_id_and_has_one_short_line() {
+        let state = State::default();
+        let error = Error::new(ErrorKind::Unavailable, format!("down\nfor {}", "é".repeat(999)));
+        let PluginHealth::Failing(reason) = &state.failed(&error).unwrap().health else { panic!() };
+        assert!(reason.starts_with("down for é") && reason.len() <= MOST_REASON);
+        assert!(state.failed(&error).is_none(), "nothing is new");
+    }
+}
