@@ -1,9 +1,9 @@
 //! Writes `fuzz/seeds`: what the targets start from.
 //!
-//!     cargo run --manifest-path fuzz/Cargo.toml --example seeds
+//!     RUSTFLAGS='--cfg libkms_raw' cargo run --manifest-path fuzz/Cargo.toml --example seeds
 //!
 //! Keys, nonces and salts are fresh, so that each run writes other bytes.
-use libkms::{Copies, EncryptionContext, Header, Kms, SealOptions, Wait, kek::Mock};
+use libkms::{Copies, EncryptionContext, Header, Kms, SealOptions, Wait, kek::Mock, raw::Served};
 use libkms_fuzz::{
     AAD, KEYRING, PLAINTEXT, header, keyring,
     kubernetes::{NAMES, transformer},
@@ -18,6 +18,7 @@ fn main() {
     contexts();
     keyrings();
     values();
+    plugins();
     streams();
     messages();
 }
@@ -60,6 +61,19 @@ fn headers() {
     write("header", "second-lost", changed(place));
     write("header", "copies-differ", changed(2 * place - 1));
     write("header", "two-copies", two);
+}
+
+fn plugins() {
+    let served = Served::new(&Kms::builder().kek(keyring()).build().unwrap());
+    write("plugin", "decrypt", served.request(PLAINTEXT).wait().unwrap());
+    for version in [b'1', b'2'] {
+        // Field 1 a ciphertext of aws-encryption-provider, field 3 an ARN.
+        let arn = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+        let body = [&[0x0a, 5, version][..], b"blob", &[0x1a, arn.len() as u8], arn.as_bytes()].concat();
+        write("plugin", &format!("foreign-{}", version - b'0'), body);
+    }
+    write("plugin", "annotations", b"\x0a\x01x\x22\x0f\x0a\x0da.example.com");
+    write("plugin", "stored", b"\x02\0\x02ab\0\x0da.example.com\0\x01x");
 }
 
 fn configs() {

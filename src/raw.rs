@@ -1,5 +1,11 @@
 //! The kernels as they are, for `benches/` and `fuzz/` alone: compiled with
 //! `--cfg libkms_raw`, and no part of the library.
+#[cfg(feature = "plugin")]
+mod plugin;
+
+#[cfg(feature = "plugin")]
+pub use plugin::Served;
+
 use crate::{
     Result,
     arch::{self, Engine},

@@ -10,6 +10,8 @@ mod http;
 mod key_id;
 mod listen;
 mod numbers;
+#[cfg(libkms_raw)]
+mod raw;
 mod serve;
 mod state;
 mod watch;

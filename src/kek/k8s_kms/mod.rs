@@ -14,6 +14,8 @@ pub use secret::PluginSecret;
 
 pub(crate) use annotations::check as check_annotations;
 pub(crate) use endpoint::Endpoint;
+#[cfg(libkms_raw)]
+pub(crate) use wire::{decode as decode_wrapped, encode as encode_wrapped};
 
 use generated::{v1beta1, v2};
 use zeroize::Zeroize;

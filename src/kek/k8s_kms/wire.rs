@@ -10,7 +10,7 @@ const VERSION: u8 = 2;
 
 /// # Errors
 /// Limit if an annotation does not fit into its length.
-pub(super) fn encode(ciphertext: &[u8], annotations: &Annotations) -> Result<Vec<u8>> {
+pub(crate) fn encode(ciphertext: &[u8], annotations: &Annotations) -> Result<Vec<u8>> {
     let mut out = vec![VERSION];
     let mut put = |bytes: &[u8]| {
         let len =
@@ -29,7 +29,7 @@ pub(super) fn encode(ciphertext: &[u8], annotations: &Annotations) -> Result<Vec
 
 /// # Errors
 /// Authentication if nobody encoded it: where it stands, all else would be that as well.
-pub(super) fn decode(wrapped: &[u8]) -> Result<(Vec<u8>, Annotations)> {
+pub(crate) fn decode(wrapped: &[u8]) -> Result<(Vec<u8>, Annotations)> {
     parse(wrapped).ok_or_else(Error::authentication)
 }
 
