@@ -6,7 +6,7 @@ mod plugin;
 use common::{Folder, base64};
 use libkms::{
     ErrorKind, Wait,
-    kek::{PluginClient, PluginWrapped},
+    kek::{PluginClient, Wrapped},
 };
 use plugin::{endpoint, get, private, until};
 use serde_json::Value;
@@ -168,7 +168,7 @@ fn f35_no_secret_is_logged() {
     *altered.ciphertext.last_mut().unwrap() ^= 1;
     assert!(client.decrypt(&altered).wait().is_err());
     assert!(client.encrypt(&[&SEED[..], &[7; 1000]].concat()).wait().is_err());
-    let of_nobody = PluginWrapped { ciphertext: SEED.into(), key_id: "k".into(), ..Default::default() };
+    let of_nobody = Wrapped { ciphertext: SEED.into(), key_id: "k".into(), ..Default::default() };
     assert!(client.decrypt(&of_nobody).wait().is_err());
     serve.end("-TERM");
     let (log, keyring) = (serve.log(), fs::read_to_string(folder.join("keys.json")).unwrap());

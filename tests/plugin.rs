@@ -6,7 +6,7 @@ mod plugin;
 use common::Folder;
 use libkms::{
     Aad, DekPolicy, EncryptionContext, ErrorKind, Kms, OutagePolicy, Wait,
-    kek::{self, Fault, Mock, PluginClient, PluginWrapped, contract},
+    kek::{self, Fault, Mock, PluginClient, Wrapped, contract},
     plugin::{Plugin, PluginHealth, check},
 };
 use plugin::{
@@ -41,7 +41,7 @@ fn client(endpoint: &str) -> PluginClient {
     PluginClient::new(endpoint).unwrap()
 }
 
-fn unwrapped(client: &PluginClient, wrapped: &PluginWrapped) -> Vec<u8> {
+fn unwrapped(client: &PluginClient, wrapped: &Wrapped) -> Vec<u8> {
     client.decrypt(wrapped).wait().unwrap().expose().unwrap().to_vec()
 }
 
@@ -77,11 +77,10 @@ fn what_it_wraps_is_an_envelope_and_any_length_comes_back() {
     }
     // Another context, and what is no ciphertext.
     let other = kms.scope(EncryptionContext::empty()).seal(Aad::from("kubernetes kms v2"), &SEED).wait();
-    let of_other =
-        PluginWrapped { ciphertext: other.unwrap(), key_id: "mock:k/1".into(), ..Default::default() };
+    let of_other = Wrapped { ciphertext: other.unwrap(), key_id: "mock:k/1".into(), ..Default::default() };
     assert_eq!(client.decrypt(&of_other).wait().unwrap_err().kind(), ErrorKind::Authentication);
     for noise in [&b""[..], b"K", b"KMSE", b"1", b"2x", &[0xa5; 1024]] {
-        let noise = PluginWrapped { ciphertext: noise.into(), key_id: "k".into(), ..Default::default() };
+        let noise = Wrapped { ciphertext: noise.into(), key_id: "k".into(), ..Default::default() };
         let e = client.decrypt(&noise).wait().unwrap_err();
         assert!([ErrorKind::Authentication, ErrorKind::Denied].contains(&e.kind()), "{e}");
     }
@@ -118,7 +117,7 @@ fn thirty_decrypts_of_four_seeds_are_four_calls() {
         for n in 0..30 {
             let (client, ciphertext) = (&client, seeds[n % 4].clone());
             s.spawn(move || {
-                let wrapped = PluginWrapped { ciphertext, key_id: "mock:k/1".into(), ..Default::default() };
+                let wrapped = Wrapped { ciphertext, key_id: "mock:k/1".into(), ..Default::default() };
                 assert_eq!(unwrapped(client, &wrapped), [(n % 4) as u8; 32]);
             });
         }
@@ -376,7 +375,7 @@ fn stopping_loses_no_reply() {
         for ciphertext in all {
             let client = &client;
             s.spawn(move || {
-                let wrapped = PluginWrapped { ciphertext, key_id: "mock:k/1".into(), ..Default::default() };
+                let wrapped = Wrapped { ciphertext, key_id: "mock:k/1".into(), ..Default::default() };
                 assert_eq!(unwrapped(client, &wrapped), SEED);
             });
         }
@@ -449,7 +448,7 @@ fn numbers_tell_calls_by_code_and_the_key_id_hashed() {
     until("it is healthy", || running.get("/readyz").0 == 200);
     let wrapped = client.encrypt(&SEED).wait().unwrap();
     (0..3).for_each(|_| drop(unwrapped(&client, &wrapped)));
-    let noise = PluginWrapped { ciphertext: vec![7; 99], ..wrapped };
+    let noise = Wrapped { ciphertext: vec![7; 99], ..wrapped };
     assert!(client.decrypt(&noise).wait().is_err());
     let (status, text) = running.get("/metrics");
     assert_eq!(status, 200);

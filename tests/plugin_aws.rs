@@ -14,7 +14,7 @@ use aws_sdk_kms::primitives::Blob;
 use common::Folder;
 use libkms::{
     EncryptionContext, Kms, OutagePolicy, Wait,
-    kek::{AwsKms, PluginClient, PluginWrapped},
+    kek::{AwsKms, PluginClient, Wrapped},
     plugin::Plugin,
 };
 use moto::*;
@@ -71,14 +71,14 @@ fn an_alias_that_moves_and_new_material_change_the_key_id_and_nothing_is_lost() 
 }
 
 /// As aws-encryption-provider did it.
-fn foreign(proxy: &Proxy, version: u8, key: &str, plaintext: &[u8]) -> PluginWrapped {
+fn foreign(proxy: &Proxy, version: u8, key: &str, plaintext: &[u8]) -> Wrapped {
     let context = HashMap::from([("cluster".into(), "prod".into())]);
     let reply = runtime().block_on(async {
         let call = client(proxy.at).encrypt().key_id(key).plaintext(Blob::new(plaintext));
         call.set_encryption_context(Some(context)).send().await.unwrap()
     });
     let ciphertext = [&[version], reply.ciphertext_blob.unwrap().as_ref()].concat();
-    PluginWrapped { ciphertext, key_id: key.into(), ..Default::default() }
+    Wrapped { ciphertext, key_id: key.into(), ..Default::default() }
 }
 
 #[test]
@@ -87,12 +87,12 @@ fn what_aws_encryption_provider_wrote_is_read() {
     let at = endpoint(&folder.0, "kms.sock");
     let _running = serve(&proxy, &key, &at);
     let client = PluginClient::new(&at).unwrap().timeout(Duration::from_secs(20));
-    let back = |wrapped: &PluginWrapped| client.decrypt(wrapped).wait().map(|b| b.expose().unwrap().to_vec());
+    let back = |wrapped: &Wrapped| client.decrypt(wrapped).wait().map(|b| b.expose().unwrap().to_vec());
     let of = |version| foreign(&proxy, version, &key, &SEED);
     assert_eq!(back(&of(b'2')).unwrap(), SEED);
     // Of version 1 no key id was stored; of version 2 it may be that of an alias.
     for said in ["", "arn:aws:kms:eu-central-1:123456789012:alias/cluster"] {
-        assert_eq!(back(&PluginWrapped { key_id: said.into(), ..of(b'1') }).unwrap(), SEED);
+        assert_eq!(back(&Wrapped { key_id: said.into(), ..of(b'1') }).unwrap(), SEED);
     }
     // Thirty at once are one call.
     let wrapped = of(b'2');
@@ -106,7 +106,7 @@ fn what_aws_encryption_provider_wrote_is_read() {
     assert_eq!(proxy.count("Decrypt"), 1);
     proxy.pass().forget();
     // A key that is not allowed is not asked; altered bytes are refused.
-    let e = back(&PluginWrapped { key_id: new_key(), ..of(b'2') }).unwrap_err();
+    let e = back(&Wrapped { key_id: new_key(), ..of(b'2') }).unwrap_err();
     assert!(e.to_string().contains("FailedPrecondition"), "{e}");
     assert_eq!(proxy.count("Decrypt"), 0);
     let mut altered = of(b'2');

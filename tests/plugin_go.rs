@@ -6,7 +6,7 @@ mod plugin;
 use common::Folder;
 use libkms::{
     ErrorKind, Wait,
-    kek::{self, PluginClient, PluginWrapped, contract},
+    kek::{self, PluginClient, Wrapped, contract},
     plugin::check,
 };
 use plugin::{endpoint, until};
@@ -64,7 +64,7 @@ fn what_it_wraps_comes_back_at_any_length_and_with_its_annotations_alone() {
         let wrapped = client.encrypt(&vec![7; len]).wait().unwrap();
         assert_eq!(client.decrypt(&wrapped).wait().unwrap().expose().unwrap(), vec![7; len]);
         assert_eq!(wrapped.annotations.keys().collect::<Vec<_>>(), ["nonce.kms.example.com"]);
-        let bare = PluginWrapped { annotations: Default::default(), ..wrapped };
+        let bare = Wrapped { annotations: Default::default(), ..wrapped };
         assert_eq!(client.decrypt(&bare).wait().unwrap_err().kind(), ErrorKind::BadReply);
     }
     // Its socket is as its umask has it.
@@ -162,7 +162,7 @@ fn cpu(pid: u32) -> f64 {
 
 /// Eight at once on one connection, as an API server has one: seconds in all, and the 99th of a
 /// hundred.
-fn decrypts(at: &str, wrapped: &PluginWrapped, calls: usize) -> (f64, f64) {
+fn decrypts(at: &str, wrapped: &Wrapped, calls: usize) -> (f64, f64) {
     use plugin::v2::{DecryptRequest, key_management_service_client::KeyManagementServiceClient};
     let path = at.strip_prefix("unix://").unwrap().to_owned();
     plugin::runtime().block_on(async {
@@ -178,7 +178,7 @@ fn decrypts(at: &str, wrapped: &PluginWrapped, calls: usize) -> (f64, f64) {
             tokio::spawn(async move {
                 let mut took = Vec::new();
                 for _ in 0..calls / 8 {
-                    let PluginWrapped { ciphertext, key_id, annotations } = wrapped.clone();
+                    let Wrapped { ciphertext, key_id, annotations } = wrapped.clone();
                     let annotations = annotations.into_iter().collect();
                     let request = DecryptRequest { ciphertext, key_id, annotations, uid: "uid".into() };
                     let began = std::time::Instant::now();

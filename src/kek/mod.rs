@@ -42,7 +42,7 @@ pub mod contract;
 mod current;
 mod freshness;
 mod health;
-#[cfg(feature = "plugin")]
+#[cfg(feature = "kubernetes")]
 pub(crate) mod k8s_kms;
 #[cfg(feature = "local")]
 mod local;
@@ -64,8 +64,10 @@ mod uri;
 pub use aws::{AwsKms, AwsPolicy, AwsUse};
 pub use freshness::Freshness;
 pub use health::BackendHealth;
+#[cfg(feature = "kubernetes")]
+pub use k8s_kms::{DekSource, KmsStatus, Wrapped};
 #[cfg(feature = "plugin")]
-pub use k8s_kms::{PluginClient, PluginKms, PluginSecret, PluginStatus, PluginWrapped};
+pub use k8s_kms::{PluginClient, PluginKms};
 #[cfg(feature = "passphrase")]
 pub use local::Passphrase;
 #[cfg(feature = "local")]
@@ -78,6 +80,9 @@ pub use on_tokio::OnTokio;
 pub(crate) use on_tokio::on_io;
 pub use schemes::{Schemes, from_uri};
 pub use uri::KeyUri;
+
+#[cfg(feature = "kubernetes")]
+pub(crate) use k8s_kms::{is_domain, uid};
 
 pub(crate) use call::{Kek, Role, panicked};
 use outage::OutagePolicy;

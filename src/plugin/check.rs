@@ -3,7 +3,7 @@ use crate::{
     Error, ErrorKind, Result,
     crypto::random,
     kek::{
-        PluginClient, PluginStatus, PluginWrapped,
+        KmsStatus, PluginClient, Wrapped,
         k8s_kms::{Endpoint, MOST, check_annotations},
     },
     rt::join_all,
@@ -133,8 +133,8 @@ impl Check {
         }
     }
 
-    fn status(&mut self, status: &PluginStatus) {
-        let PluginStatus { version, healthz, key_id } = status;
+    fn status(&mut self, status: &KmsStatus) {
+        let KmsStatus { version, healthz, key_id } = status;
         let is_version = version == "v2" || version == "v2beta1";
         self.rule("status-version", is_version, format!("{version:?}: v2 or v2beta1"));
         self.rule("status-healthz", healthz == "ok", format!("{healthz:?}: exactly \"ok\""));
@@ -142,7 +142,7 @@ impl Check {
         self.rule("status-key-id", (1..=MOST).contains(&key_id.len()), told);
     }
 
-    fn wrapped(&mut self, wrapped: &PluginWrapped, seed: &[u8], status: Option<&PluginStatus>) {
+    fn wrapped(&mut self, wrapped: &Wrapped, seed: &[u8], status: Option<&KmsStatus>) {
         let len = wrapped.ciphertext.len();
         self.rule("ciphertext-length", (1..=MOST).contains(&len), format!("{len} bytes: 1 to {MOST}"));
         let is_open = wrapped.ciphertext.windows(seed.len()).any(|w| w == seed)
@@ -157,14 +157,14 @@ impl Check {
         });
     }
 
-    async fn round_trip(&mut self, wrapped: &PluginWrapped, seed: &[u8]) {
+    async fn round_trip(&mut self, wrapped: &Wrapped, seed: &[u8]) {
         let client = self.client.clone();
         let back = self.timed(client.decrypt(wrapped)).await;
         let back = back.and_then(|back| same(back.expose()?, seed));
         self.of("decrypt", back, |()| "what it wrapped it unwraps".into());
     }
 
-    async fn altered(&mut self, wrapped: &PluginWrapped) {
+    async fn altered(&mut self, wrapped: &Wrapped) {
         let (client, len) = (self.client.clone(), wrapped.ciphertext.len());
         let mut taken = Vec::new();
         for at in [0, len / 2, len.saturating_sub(1)] {
@@ -190,7 +190,7 @@ impl Check {
             let wrapped = self.timed(client.encrypt_unchecked(&seed)).await;
             seeds.push((seed, wrapped.unwrap_or_default()));
         }
-        let unwrap = |(seed, wrapped): &(Zeroizing<Vec<u8>>, PluginWrapped)| {
+        let unwrap = |(seed, wrapped): &(Zeroizing<Vec<u8>>, Wrapped)| {
             let (client, seed, wrapped) = (client.clone(), seed.clone(), wrapped.clone());
             async move { client.decrypt(&wrapped).await.and_then(|back| same(back.expose()?, &seed)) }
         };

@@ -1,5 +1,5 @@
 //! A plugin as a KEK.
-use super::{PluginClient, PluginWrapped, wire};
+use super::{PluginClient, Wrapped, wire};
 use crate::{
     Dek, EncryptionContext, Error, ErrorKind, KeyId, Result, WrappedDek,
     kek::{KeyUri, KmsBackend},
@@ -95,7 +95,7 @@ impl KmsBackend for PluginKms {
 
     async fn unwrap_dek(&self, wrapped: &WrappedDek, _: &EncryptionContext) -> Result<Dek> {
         let (ciphertext, annotations) = wire::decode(&wrapped.ciphertext)?;
-        let wrapped = PluginWrapped { ciphertext, key_id: wrapped.key_id.as_str().into(), annotations };
+        let wrapped = Wrapped { ciphertext, key_id: wrapped.key_id.as_str().into(), annotations };
         let secret = self.client.decrypt(&wrapped).await?;
         let bytes: &[u8; 32] = secret.expose()?.try_into().map_err(|_| {
             let said = "the plugin unwrapped what is no DEK of libkms: it has not 32 bytes";

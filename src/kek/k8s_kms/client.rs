@@ -1,8 +1,7 @@
 //! Calling a plugin.
 use super::{
-    Endpoint, MOST, PluginSecret,
-    annotations::{self, Annotations},
-    failure::{failed, printable},
+    DekSource, Endpoint, KmsStatus, Wrapped,
+    failure::failed,
     generated::{
         v1beta1::{self, key_management_service_client::KeyManagementServiceClient as OldService},
         v2::{self, key_management_service_client::KeyManagementServiceClient as Service},
@@ -10,8 +9,7 @@ use super::{
 };
 use crate::{
     Error, ErrorKind, Result,
-    crypto::random,
-    kek::on_tokio::on_io,
+    kek::{on_tokio::on_io, uid},
     rt::sync::{Mutex, lock},
 };
 use hyper_util::rt::TokioIo;
@@ -43,29 +41,6 @@ struct Inner {
     channel: Mutex<Option<Channel>>,
 }
 
-/// What a plugin says of itself: public.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PluginStatus {
-    /// Of the protocol: `v2` or `v2beta1`; `v1beta1` of an old one.
-    pub version: String,
-    /// `ok`, or what is wrong. Empty of an old one.
-    pub healthz: String,
-    /// The KEK that wraps now. Empty of an old one.
-    pub key_id: String,
-}
-
-/// A DEK or a seed as a plugin wrapped it: public.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct PluginWrapped {
-    /// 1 to 1024 bytes; up to 65,535 of an old one.
-    pub ciphertext: Vec<u8>,
-    /// The KEK, 1 to 1024 bytes. Empty of an old one.
-    pub key_id: String,
-    /// What else the plugin wants to see again: 32 KiB at most, under names that are domains.
-    pub annotations: Annotations,
-}
-
 impl PluginClient {
     /// Of the plugin at `unix:///PATH` or `unix:///@NAME`. Nothing is connected yet.
     ///
@@ -87,29 +62,38 @@ impl PluginClient {
     ///
     /// # Errors
     /// Unavailable if it does not answer; BadReply if it is no plugin of version 2.
-    pub async fn status(&self) -> Result<PluginStatus> {
+    pub async fn status(&self) -> Result<KmsStatus> {
         let reply =
             self.call("Status", |channel| async move { service(channel).status(v2::StatusRequest {}).await });
         let v2::StatusResponse { version, healthz, key_id } = reply.await?;
-        Ok(PluginStatus { version, healthz, key_id })
+        Ok(KmsStatus { version, healthz, key_id })
     }
 
     /// Has it wrap these bytes, which the caller wipes.
     ///
     /// # Errors
     /// What it says; BadReply if that is nothing that an API server takes.
-    pub async fn encrypt(&self, plaintext: &[u8]) -> Result<PluginWrapped> {
-        let wrapped = self.encrypt_unchecked(plaintext).await?;
+    pub async fn encrypt(&self, plaintext: &[u8]) -> Result<Wrapped> {
+        self.encrypt_as(plaintext, &uid()?).await
+    }
+
+    /// The same, called so in logs.
+    pub(crate) async fn encrypt_as(&self, plaintext: &[u8], uid: &str) -> Result<Wrapped> {
+        let wrapped = self.ask_to_encrypt(plaintext, uid).await?;
         wrapped.check().map_err(|e| self.bad("Encrypt", &e))?;
         Ok(wrapped)
     }
 
     /// The same, whatever it answers.
-    pub(crate) async fn encrypt_unchecked(&self, plaintext: &[u8]) -> Result<PluginWrapped> {
-        let request = v2::EncryptRequest { plaintext: plaintext.to_vec(), uid: uid()? };
+    pub(crate) async fn encrypt_unchecked(&self, plaintext: &[u8]) -> Result<Wrapped> {
+        self.ask_to_encrypt(plaintext, &uid()?).await
+    }
+
+    async fn ask_to_encrypt(&self, plaintext: &[u8], uid: &str) -> Result<Wrapped> {
+        let request = v2::EncryptRequest { plaintext: plaintext.to_vec(), uid: uid.into() };
         let reply = self.call("Encrypt", |channel| async move { service(channel).encrypt(request).await });
         let v2::EncryptResponse { ciphertext, key_id, annotations } = reply.await?;
-        Ok(PluginWrapped { ciphertext, key_id, annotations: annotations.into_iter().collect() })
+        Ok(Wrapped { ciphertext, key_id, annotations: annotations.into_iter().collect() })
     }
 
     /// Has it unwrap.
@@ -117,34 +101,39 @@ impl PluginClient {
     /// # Errors
     /// What it says: Authentication where it tells that the ciphertext is none of its own. BadReply if
     /// it gives no plaintext, or more than 1024 bytes.
-    pub async fn decrypt(&self, wrapped: &PluginWrapped) -> Result<PluginSecret> {
+    pub async fn decrypt(&self, wrapped: &Wrapped) -> Result<DekSource> {
+        self.decrypt_as(wrapped, &uid()?).await
+    }
+
+    /// The same, called so in logs.
+    pub(crate) async fn decrypt_as(&self, wrapped: &Wrapped, uid: &str) -> Result<DekSource> {
         let request = v2::DecryptRequest {
             ciphertext: wrapped.ciphertext.clone(),
-            uid: uid()?,
+            uid: uid.into(),
             key_id: wrapped.key_id.clone(),
             annotations: wrapped.annotations.clone().into_iter().collect(),
         };
         let mut reply =
             self.call("Decrypt", |channel| async move { service(channel).decrypt(request).await }).await?;
-        PluginSecret::take(mem::take(&mut reply.plaintext)).map_err(|e| self.bad("Decrypt", &e))
+        DekSource::take(mem::take(&mut reply.plaintext)).map_err(|e| self.bad("Decrypt", &e))
     }
 
     /// What a plugin of version 1 says of itself, for clusters that are old.
     ///
     /// # Errors
     /// As [`status`](Self::status).
-    pub async fn old_status(&self) -> Result<PluginStatus> {
+    pub async fn old_status(&self) -> Result<KmsStatus> {
         let request = v1beta1::VersionRequest { version: OLD_VERSION.into() };
         let reply = self.call("Version", |channel| async move { old(channel).version(request).await });
         let version = reply.await?.version;
-        Ok(PluginStatus { version, healthz: String::new(), key_id: String::new() })
+        Ok(KmsStatus { version, healthz: String::new(), key_id: String::new() })
     }
 
     /// Has a plugin of version 1 wrap.
     ///
     /// # Errors
     /// As [`encrypt`](Self::encrypt).
-    pub async fn old_encrypt(&self, plaintext: &[u8]) -> Result<PluginWrapped> {
+    pub async fn old_encrypt(&self, plaintext: &[u8]) -> Result<Wrapped> {
         let request = v1beta1::EncryptRequest { version: OLD_VERSION.into(), plain: plaintext.to_vec() };
         let reply = self.call("Encrypt", |channel| async move { old(channel).encrypt(request).await });
         let ciphertext = reply.await?.cipher;
@@ -152,18 +141,18 @@ impl PluginClient {
             let said = Error::new(ErrorKind::BadReply, "a ciphertext has 1 to 65,535 bytes");
             return Err(self.bad("Encrypt", &said));
         }
-        Ok(PluginWrapped { ciphertext, ..PluginWrapped::default() })
+        Ok(Wrapped { ciphertext, ..Wrapped::default() })
     }
 
     /// Has a plugin of version 1 unwrap.
     ///
     /// # Errors
     /// As [`decrypt`](Self::decrypt).
-    pub async fn old_decrypt(&self, ciphertext: &[u8]) -> Result<PluginSecret> {
+    pub async fn old_decrypt(&self, ciphertext: &[u8]) -> Result<DekSource> {
         let request = v1beta1::DecryptRequest { version: OLD_VERSION.into(), cipher: ciphertext.to_vec() };
         let mut reply =
             self.call("Decrypt", |channel| async move { old(channel).decrypt(request).await }).await?;
-        PluginSecret::take(mem::take(&mut reply.plain)).map_err(|e| self.bad("Decrypt", &e))
+        DekSource::take(mem::take(&mut reply.plain)).map_err(|e| self.bad("Decrypt", &e))
     }
 
     pub(super) fn endpoint(&self) -> &Endpoint {
@@ -216,61 +205,12 @@ impl Inner {
     }
 }
 
-impl PluginWrapped {
-    /// What an API server makes sure of.
-    fn check(&self) -> Result<()> {
-        let refuse = |what: &str, len: usize| {
-            Err(Error::new(ErrorKind::BadReply, format!("{what} has 1 to {MOST} bytes, and not {len}")))
-        };
-        if !(1..=MOST).contains(&self.ciphertext.len()) {
-            return refuse("a ciphertext", self.ciphertext.len());
-        }
-        if !(1..=MOST).contains(&self.key_id.len()) {
-            return refuse("a key id", self.key_id.len());
-        }
-        annotations::check(&self.annotations)
-    }
-}
-
-impl PluginStatus {
-    /// What an API server makes sure of: the key that wraps.
-    ///
-    /// # Errors
-    /// Unavailable if it says that it is not well; BadReply for another version, or a key id of no
-    /// bytes or more than 1024.
-    pub fn check(&self) -> Result<&str> {
-        let bad = |said| Err(Error::new(ErrorKind::BadReply, said));
-        if !["v2", "v2beta1"].contains(&&*self.version) {
-            return bad(format!("its version is {:?}, and not v2 or v2beta1", printable(&self.version)));
-        }
-        if self.healthz != "ok" {
-            let said = format!("it says that it is not well: {}", printable(&self.healthz));
-            return Err(Error::new(ErrorKind::Unavailable, said));
-        }
-        if !(1..=MOST).contains(&self.key_id.len()) {
-            return bad(format!("its key id has 1 to {MOST} bytes, and not {}", self.key_id.len()));
-        }
-        Ok(&self.key_id)
-    }
-}
-
 fn service(channel: Channel) -> Service<Channel> {
     Service::new(channel).max_decoding_message_size(MOST_REPLY)
 }
 
 fn old(channel: Channel) -> OldService<Channel> {
     OldService::new(channel).max_decoding_message_size(2 * MOST_REPLY)
-}
-
-/// Of one call: a random UUID, as the API server has them.
-fn uid() -> Result<String> {
-    let mut bytes = [0; 16];
-    random(&mut bytes)?;
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let [a, b, c, d, e] = [0..4, 4..6, 6..8, 8..10, 10..16].map(|range| hex(&bytes[range]));
-    Ok(format!("{a}-{b}-{c}-{d}-{e}"))
 }
 
 impl fmt::Debug for PluginClient {

@@ -1,4 +1,4 @@
-//! What a plugin unwraps.
+//! What a KMS of Kubernetes' unwraps.
 use super::MOST;
 use crate::{
     Error, ErrorKind, Result,
@@ -7,24 +7,24 @@ use crate::{
 use std::fmt;
 use zeroize::Zeroize;
 
-/// A DEK or a seed of an API server: 1 to 1024 bytes in key memory.
+/// A DEK or a seed that a KMS unwrapped: 1 to 1024 bytes, in key memory.
 ///
 /// Neither `Clone`, nor printable, nor comparable; the bytes are wiped when it is dropped.
-pub struct PluginSecret(Locked<Bytes>);
+pub struct DekSource(Locked<Bytes>);
 
 struct Bytes {
     bytes: [u8; MOST],
     len: usize,
 }
 
-impl PluginSecret {
-    /// Takes the bytes and wipes what it was given.
+impl DekSource {
+    /// Takes the bytes that a KMS returned and wipes what it was given.
     ///
     /// # Errors
     /// BadReply for none, or more than 1024; Limit without memory, Forked in a child.
     pub fn take(mut bytes: impl AsMut<[u8]>) -> Result<Self> {
         let given = bytes.as_mut();
-        let secret = if (1..=MOST).contains(&given.len()) {
+        let source = if (1..=MOST).contains(&given.len()) {
             without_residue(|| {
                 Locked::new(|| {
                     let mut bytes = [0; MOST];
@@ -33,11 +33,10 @@ impl PluginSecret {
                 })
             })
         } else {
-            let said = "a plugin wraps 1 to 1024 bytes, and this has none or more";
-            Err(Error::new(ErrorKind::BadReply, said))
+            Err(Error::new(ErrorKind::BadReply, "the KMS returned a DEK of no bytes or of more than 1024"))
         };
         given.zeroize();
-        secret.map(Self)
+        source.map(Self)
     }
 
     /// The bytes. Do not copy them into ordinary memory and leave them there.
@@ -45,14 +44,14 @@ impl PluginSecret {
     /// # Errors
     /// Forked in a child, where the pages were wiped.
     pub fn expose(&self) -> Result<&[u8]> {
-        let secret = self.0.get()?;
-        Ok(&secret.bytes[..secret.len])
+        let source = self.0.get()?;
+        Ok(&source.bytes[..source.len])
     }
 }
 
-impl fmt::Debug for PluginSecret {
+impl fmt::Debug for DekSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PluginSecret(..)")
+        f.write_str("DekSource(..)")
     }
 }
 
@@ -61,15 +60,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_wipes_what_it_got_and_shows_nothing() {
+    fn a_source_wipes_what_it_got_and_shows_nothing() {
         for len in [0, 1, 16, 32, 1024, 1025] {
             let mut given = vec![7; len];
-            let secret = PluginSecret::take(&mut given[..]);
+            let source = DekSource::take(&mut given[..]);
             assert!(given.iter().all(|byte| *byte == 0));
-            assert_eq!(secret.is_ok(), (1..=1024).contains(&len));
-            if let Ok(secret) = secret {
-                assert_eq!(secret.expose().unwrap(), vec![7; len]);
-                assert_eq!(format!("{secret:?}"), "PluginSecret(..)");
+            assert_eq!(source.is_ok(), (1..=1024).contains(&len));
+            if let Ok(source) = source {
+                assert_eq!(source.expose().unwrap(), vec![7; len]);
+                assert_eq!(format!("{source:?}"), "DekSource(..)");
             }
         }
     }

@@ -3,7 +3,7 @@
 //! 1 byte `2`, the protocol's version · 2 bytes, the length of the ciphertext, and the ciphertext ·
 //! for each annotation in the order of the names: 2 bytes and the name, 2 bytes and the value.
 //! Lengths are big-endian. Names come once, and in order: there is one encoding.
-use super::{MOST, annotations::Annotations};
+use super::{Annotations, MOST};
 use crate::{Error, Result};
 
 const VERSION: u8 = 2;

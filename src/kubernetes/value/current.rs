@@ -4,10 +4,11 @@
 use super::{
     deks::{Dek, Deks},
     object::{Source, SourceKind},
-    service::{KmsService, KmsStatus, uid},
+    service::{KmsService, KmsStatus},
 };
 use crate::{
     Error, ErrorKind, Result,
+    kek::uid,
     rt::{
         BoxFuture, Flight, Runtime, launch,
         sync::{Mutex, lock},

@@ -1,12 +1,13 @@
 //! DEKs and seeds that a KMS unwrapped: a bounded memory of them, and one call for all who want the same.
 use super::{
     object::{Source, SourceKind},
-    service::{DekSource, KmsService, uid},
+    service::{DekSource, KmsService},
 };
 use crate::{
     Error, ErrorKind, Result,
     crypto::{AesCbc, AesGcm, XnonceGcm, digest},
     dek::{Bounded, Expires, Watch, look_after},
+    kek::uid,
     rt::{
         BoxFuture, Flight, Runtime, launch,
         sync::{Mutex, lock},

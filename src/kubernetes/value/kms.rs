@@ -3,9 +3,9 @@ use super::{
     current::{Current, Seed},
     deks::{Dek, Deks, SEED_OVERHEAD},
     object::{EncryptedObject, Source, SourceKind, is_rest, put_head, split},
-    service::{KmsService, uid},
+    service::KmsService,
 };
-use crate::{Error, ErrorKind, Result, rt::Runtime, secret::Locked};
+use crate::{Error, ErrorKind, Result, kek::uid, rt::Runtime, secret::Locked};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// As many DEKs and seeds of v2 are kept.

@@ -2,7 +2,7 @@
 use super::service::{DekSource, KmsService, KmsStatus, Wrapped};
 use crate::{
     Result, async_trait,
-    kek::{PluginClient, PluginWrapped},
+    kek::PluginClient,
     kubernetes::provider::{KmsProvider, KmsVersion},
 };
 use std::sync::Arc;
@@ -24,20 +24,16 @@ impl KmsProvider {
 
 #[async_trait]
 impl KmsService for PluginClient {
-    async fn encrypt(&self, plaintext: &[u8], _: &str) -> Result<Wrapped> {
-        let PluginWrapped { ciphertext, key_id, annotations } = self.encrypt(plaintext).await?;
-        Ok(Wrapped { ciphertext, key_id, annotations })
+    async fn encrypt(&self, plaintext: &[u8], uid: &str) -> Result<Wrapped> {
+        self.encrypt_as(plaintext, uid).await
     }
 
-    async fn decrypt(&self, wrapped: &Wrapped, _: &str) -> Result<DekSource> {
-        let Wrapped { ciphertext, key_id, annotations } = wrapped.clone();
-        let secret = self.decrypt(&PluginWrapped { ciphertext, key_id, annotations }).await?;
-        DekSource::take(secret.expose()?.to_vec())
+    async fn decrypt(&self, wrapped: &Wrapped, uid: &str) -> Result<DekSource> {
+        self.decrypt_as(wrapped, uid).await
     }
 
     async fn status(&self) -> Result<KmsStatus> {
-        let status = self.status().await?;
-        Ok(KmsStatus { version: status.version, healthz: status.healthz, key_id: status.key_id })
+        self.status().await
     }
 }
 
@@ -47,17 +43,14 @@ struct Old(PluginClient);
 #[async_trait]
 impl KmsService for Old {
     async fn encrypt(&self, plaintext: &[u8], _: &str) -> Result<Wrapped> {
-        let ciphertext = self.0.old_encrypt(plaintext).await?.ciphertext;
-        Ok(Wrapped { ciphertext, ..Wrapped::default() })
+        self.0.old_encrypt(plaintext).await
     }
 
     async fn decrypt(&self, wrapped: &Wrapped, _: &str) -> Result<DekSource> {
-        let secret = self.0.old_decrypt(&wrapped.ciphertext).await?;
-        DekSource::take(secret.expose()?.to_vec())
+        self.0.old_decrypt(&wrapped.ciphertext).await
     }
 
     async fn status(&self) -> Result<KmsStatus> {
-        let status = self.0.old_status().await?;
-        Ok(KmsStatus { version: status.version, healthz: status.healthz, key_id: status.key_id })
+        self.0.old_status().await
     }
 }

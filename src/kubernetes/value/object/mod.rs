@@ -6,7 +6,7 @@ use super::{
     service::Wrapped,
     wire::{BYTES, Broken, Reader, VARINT, put_bytes, put_varint},
 };
-use crate::{Error, Result};
+use crate::{Error, Result, kek::is_domain};
 use std::collections::BTreeMap;
 
 const MOST_SOURCE: usize = 1024;
@@ -174,21 +174,6 @@ fn annotation(entry: &[u8]) -> Result<(&str, &[u8]), Broken> {
         }
     }
     Ok((key, value))
-}
-
-/// Two labels or more, of 1 to 63 letters in lower case, digits and inner `-`; in all 253 bytes. One `.`
-/// may stand at the end.
-fn is_domain(name: &str) -> bool {
-    let name = name.strip_suffix('.').unwrap_or(name);
-    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let is_label = |label: &str| {
-        let bytes = label.as_bytes();
-        let ends = [bytes.first(), bytes.last()];
-        bytes.len() <= 63
-            && ends.iter().all(|end| end.is_some_and(|byte| is_letter(*byte)))
-            && bytes.iter().all(|byte| is_letter(*byte) || *byte == b'-')
-    };
-    name.len() <= 253 && name.contains('.') && name.split('.').all(is_label)
 }
 
 fn no_data() -> Error {
