@@ -79,10 +79,10 @@ impl Etcd {
         if reply.succeeded {
             return Ok(Put::Done);
         }
-        let range = reply.responses.into_iter().find_map(|op| match op.response {
-            Some(Response::ResponseRange(range)) => Some(range),
-            None => None,
-        });
+        let range = reply
+            .responses
+            .into_iter()
+            .find_map(|op| op.response.map(|Response::ResponseRange(range)| range));
         let now = range.and_then(|range| range.kvs.into_iter().next());
         Ok(now.map_or(Put::Gone, |now| Put::Changed(value(now))))
     }
