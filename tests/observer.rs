@@ -84,11 +84,14 @@ fn every_call_is_told_and_where_each_dek_came_from() {
     let unwrap = "unwrap began, mock: k/1 1 answered k/1 30";
     assert_eq!(told, [unwrap, "unlocked kms Current k/1", "unlocked memory Current k/1"]);
 
+    let late = Lines::default();
+    orders.kms().observe(late.clone());
     mock.rotate();
     clock.advance(Duration::from_secs(31));
     clock.block_on(orders.open(Aad::empty(), &sealed)).unwrap();
     let told = lines.take();
     assert!(told.iter().any(|line| line == "unlocked memory Stale k/1"), "{told:?}");
+    assert_eq!(late.take(), told);
 }
 
 #[test]

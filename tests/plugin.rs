@@ -459,7 +459,10 @@ fn numbers_tell_calls_by_code_and_the_key_id_hashed() {
         "libkms_plugin_call_seconds_count{method=\"Decrypt\"} 4",
         "libkms_plugin_call_seconds_bucket{method=\"Decrypt\",le=\"+Inf\"} 4",
         "libkms_plugin_healthy 1",
-        "libkms_kek_calls_total{kek=\"0\",scheme=\"mock\"} 2",
+        "libkms_calls_total{operation=\"generate\",kek=\"mock\",outcome=\"ok\"} 1",
+        "libkms_calls_total{operation=\"unwrap\",kek=\"mock\",outcome=\"ok\"} 1",
+        "libkms_unlocked_total{from=\"kms\"} 1",
+        "libkms_unlocked_total{from=\"memory\"} 2",
     ] {
         assert!(text.lines().any(|l| l == line), "{line}\n{text}");
     }

@@ -39,7 +39,7 @@ impl Keks {
         self
     }
 
-    pub(super) fn observers(&self) -> &Observers {
+    pub(crate) fn observers(&self) -> &Observers {
         &self.observers
     }
 

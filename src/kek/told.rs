@@ -2,7 +2,7 @@
 use super::{
     Kek,
     breaker::Call as Kind,
-    observer::{Call, Ending, Event, Operation, Span},
+    observer::{Begun, Call, Ending, Event, Operation},
 };
 use crate::{Dek, EncryptionContext, Error, KeyId, Result, WrappedDek};
 use std::time::Duration;
@@ -91,7 +91,7 @@ pub(super) struct Told<'a> {
     name: String,
     began: Duration,
     /// Until its end was told.
-    spans: Option<Vec<Option<Span>>>,
+    begun: Option<Begun>,
 }
 
 impl<'a> Told<'a> {
@@ -101,8 +101,8 @@ impl<'a> Told<'a> {
             return None;
         }
         let name = kek.backend.name();
-        let spans = Some(kek.observers.begins(&kek.call(asked, &name)));
-        Some(Self { kek, asked, name, began: kek.rt.now(), spans })
+        let begun = Some(kek.observers.begins(&kek.call(asked, &name)));
+        Some(Self { kek, asked, name, began: kek.rt.now(), begun })
     }
 
     /// The error of an auditor.
@@ -114,9 +114,9 @@ impl<'a> Told<'a> {
     }
 
     fn over(&mut self, ending: Ending<'_>) -> Result<()> {
-        let Some(spans) = self.spans.take() else { return Ok(()) };
+        let Some(begun) = self.begun.take() else { return Ok(()) };
         let took = self.kek.rt.now().saturating_sub(self.began);
-        self.kek.observers.ends(&self.kek.call(self.asked, &self.name), &spans, took, ending)
+        begun.ends(&self.kek.call(self.asked, &self.name), took, ending)
     }
 }
 

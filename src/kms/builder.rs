@@ -26,7 +26,7 @@ pub struct Builder {
     most_opening: usize,
     threads: usize,
     rt: Arc<dyn Runtime>,
-    observers: Vec<(Arc<dyn Observer>, Says)>,
+    observers: Observers,
 }
 
 impl Builder {
@@ -40,7 +40,7 @@ impl Builder {
             most_opening: MOST_DEKS,
             threads: 1,
             rt: Arc::new(Background),
-            observers: Vec::new(),
+            observers: Observers::default(),
         }
     }
 
@@ -92,16 +92,16 @@ impl Builder {
     }
 
     /// Tells one more of what happens. What it says to it changes nothing.
-    pub fn observer(mut self, observer: impl Observer) -> Self {
-        self.observers.push((Arc::new(observer), Says::Nothing));
+    pub fn observer(self, observer: impl Observer) -> Self {
+        self.observers.add(Arc::new(observer), Says::Nothing);
         self
     }
 
     /// Tells one more, who must have written a call down before what it gave is used: the call
     /// fails with the error that [`observe`](Observer::observe) gives, and no other is made for it
     /// unless that is of a kind that is tried again ([`Error::is_retryable`]).
-    pub fn audit(mut self, auditor: impl Observer) -> Self {
-        self.observers.push((Arc::new(auditor), Says::Audits));
+    pub fn audit(self, auditor: impl Observer) -> Self {
+        self.observers.add(Arc::new(auditor), Says::Audits);
         self
     }
 
@@ -126,7 +126,7 @@ impl Builder {
         }
         self.policy.check()?;
         let (rt, outage) = (self.rt, self.outage);
-        let observers = Observers::new(self.observers);
+        let observers = self.observers;
         let kek = |(backend, role)| Ok(Kek::new(backend, role, rt.clone(), &outage)?.observed_by(&observers));
         let keks = self.keks.into_iter().map(kek).collect::<Result<_>>()?;
         let keks = Keks::new(keks, self.wrap, &outage, rt.clone())?.observed_by(observers);

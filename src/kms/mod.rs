@@ -34,7 +34,10 @@ pub(crate) use plugin::Unwrapping;
 use crate::{
     EncryptionContext, Error, Freshness, Header, Result,
     dek::{Keks, Opener, Rewrapper, Sealer, TableUsage},
-    kek::{BackendHealth, Schemes},
+    kek::{
+        BackendHealth, Schemes,
+        observer::{Observer, Says},
+    },
     rt::Runtime,
     secret::forked,
 };
@@ -133,6 +136,12 @@ impl Kms {
             return Health { backends: Vec::new(), sealing_ends_in: None };
         }
         Health { backends: self.0.keks.health(), sealing_ends_in: self.0.sealer.ends_in() }
+    }
+
+    /// Tells one more of what happens from now on, as
+    /// [`Builder::observer`](crate::Builder::observer) does from the beginning.
+    pub fn observe(&self, observer: impl Observer) {
+        self.0.keks.observers().add(Arc::new(observer), Says::Nothing);
     }
 
     /// How full its tables of DEKs are. In a forked child they are nothing.

@@ -59,8 +59,7 @@ fn answer(plugin: &Plugin, request: &Request<Incoming>) -> Response<Full<Bytes>>
         },
         "/metrics" => {
             let inner = &plugin.0;
-            let keks = inner.scope.kms().health().backends;
-            text(StatusCode::OK, inner.numbers.text(&inner.state.current(), &keks))
+            text(StatusCode::OK, inner.numbers.text(&inner.state.current(), &inner.of_kms))
         }
         _ => text(StatusCode::NOT_FOUND, "/readyz, /livez, /metrics\n".into()),
     }

@@ -10,6 +10,7 @@ mod http;
 mod key_id;
 mod listen;
 mod numbers;
+mod of_kms;
 #[cfg(libkms_raw)]
 mod raw;
 mod serve;
@@ -26,6 +27,7 @@ use crate::{Aad, EncryptionContext, Error, Header, Kms, Result, Scope};
 use calls::Nobody;
 use foreign::Foreign;
 use numbers::Numbers;
+use of_kms::OfKms;
 use state::{Current, State};
 use std::{
     fmt,
@@ -60,6 +62,7 @@ struct Inner {
     state: State,
     foreign: Foreign,
     numbers: Numbers,
+    of_kms: OfKms,
     observer: Box<dyn PluginObserver>,
     interval: Duration,
     /// Something is wrong, or may be: look.
@@ -70,11 +73,14 @@ impl Plugin {
     /// Over these KEKs. They are asked for a wrap every 5 minutes, whether or not the API server
     /// asks for one.
     pub fn new(kms: &Kms, context: EncryptionContext) -> Self {
+        let of_kms = OfKms::default();
+        kms.observe(of_kms.clone());
         Self(Arc::new(Inner {
             scope: kms.scope(context),
             state: State::default(),
             foreign: Foreign::default(),
             numbers: Numbers::default(),
+            of_kms,
             observer: Box::new(Nobody),
             interval: Duration::from_secs(300),
             look: Notify::new(),

@@ -1,6 +1,5 @@
 //! What is counted, and how Prometheus reads it.
-use super::{Call, Method, PluginHealth, key_id::hash, state::Current};
-use crate::kek::BackendHealth;
+use super::{Call, Method, PluginHealth, key_id::hash, of_kms::OfKms, state::Current};
 use std::{
     fmt::Write,
     sync::atomic::{AtomicU64, Ordering},
@@ -56,7 +55,7 @@ impl Numbers {
     }
 
     /// The text format of Prometheus.
-    pub(super) fn text(&self, current: &Current, keks: &[BackendHealth]) -> String {
+    pub(super) fn text(&self, current: &Current, of_kms: &OfKms) -> String {
         let mut out = Text(String::new());
         out.family(
             "libkms_plugin_calls_total",
@@ -77,7 +76,7 @@ impl Numbers {
             of.times(method.name(), &mut out);
         }
         health(current, &mut out);
-        backends(keks, &mut out);
+        of_kms.text(&mut out);
         out.0
     }
 }
@@ -113,29 +112,14 @@ fn health(current: &Current, out: &mut Text) {
     }
 }
 
-fn backends(keks: &[BackendHealth], out: &mut Text) {
-    type Number = fn(&BackendHealth) -> u64;
-    let all: [(&str, &str, Number); 3] = [
-        ("libkms_kek_calls_total", "Calls to the KMS, by KEK in their order.", |kek| kek.calls),
-        ("libkms_kek_calls_failed_total", "How many of them failed.", |kek| kek.failed),
-        ("libkms_kek_calls_refused_total", "Calls that libkms did not make.", |kek| kek.refused),
-    ];
-    for (name, help, number) in all {
-        out.family(name, "counter", help);
-        for (place, kek) in keks.iter().enumerate() {
-            out.line(name, &format!("kek=\"{place}\",scheme=\"{}\"", kek.scheme), number(kek));
-        }
-    }
-}
-
-struct Text(String);
+pub(super) struct Text(String);
 
 impl Text {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    pub(super) fn family(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
-    fn line(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
+    pub(super) fn line(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
         let _ = if labels.is_empty() {
             writeln!(self.0, "{name} {value}")
         } else {

@@ -1,7 +1,7 @@
 //! Who is told of what a [`Kms`](crate::Kms) does: logs, metrics, an audit trail.
 //!
 //! One trait, [`Observer`]; a `Kms` has as many as it is given, by
-//! [`Builder::observer`](crate::Builder::observer) or, where what is not written down must not be
+//! [`Builder::observer`](crate::Builder::observer), [`Kms::observe`](crate::Kms::observe) or, where what is not written down must not be
 //! done, [`Builder::audit`](crate::Builder::audit). Adapters: [`Tracing`] (feature `tracing`),
 //! [`Metrics`] (feature `metrics`).
 //!
@@ -30,7 +30,14 @@ pub use self::metrics::Metrics;
 #[cfg(feature = "tracing")]
 pub use self::tracing::Tracing;
 
-use crate::{EncryptionContext, Error, Freshness, KeyId, Result};
+use crate::{
+    EncryptionContext, Error, Freshness, KeyId, Result,
+    rt::sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+        lock,
+    },
+};
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -181,9 +188,18 @@ impl DekFrom {
     }
 }
 
-/// All observers of a `Kms`.
+/// All observers of a `Kms`. A clone is another handle on the same.
 #[derive(Clone, Default)]
-pub(crate) struct Observers(Arc<[(Arc<dyn Observer>, Says)]>);
+pub(crate) struct Observers(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    /// Whether there are any: what is warm looks here alone.
+    any: AtomicBool,
+    all: Mutex<List>,
+}
+
+type List = Arc<[(Arc<dyn Observer>, Says)]>;
 
 /// What an observer's error does.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -193,36 +209,44 @@ pub(crate) enum Says {
     Audits,
 }
 
+/// Those who were told that a call begins, and what each gave.
+pub(super) struct Begun(List, Vec<Option<Span>>);
+
 impl Observers {
-    pub(crate) fn new(all: Vec<(Arc<dyn Observer>, Says)>) -> Self {
-        Self(all.into())
+    pub(crate) fn add(&self, observer: Arc<dyn Observer>, says: Says) {
+        let mut all = lock(&self.0.all);
+        *all = all.iter().cloned().chain([(observer, says)]).collect();
+        self.0.any.store(true, Ordering::Release);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        !self.0.any.load(Ordering::Acquire)
     }
 
     pub(crate) fn tell(&self, event: &Event<'_>) {
-        for (observer, _) in self.0.iter() {
+        for (observer, _) in self.all().iter() {
             let _dropped = caught(|| observer.observe(event));
         }
     }
 
-    pub(super) fn begins(&self, call: &Call<'_>) -> Vec<Option<Span>> {
+    pub(super) fn begins(&self, call: &Call<'_>) -> Begun {
+        let all = self.all();
         let begins = |(observer, _): &(Arc<dyn Observer>, _)| caught(|| Ok(observer.begins(call))).ok()?;
-        self.0.iter().map(begins).collect()
+        let spans = all.iter().map(begins).collect();
+        Begun(all, spans)
     }
 
+    /// Nobody is called under the lock.
+    fn all(&self) -> List {
+        lock(&self.0.all).clone()
+    }
+}
+
+impl Begun {
     /// Tells all of them. The error is the first auditor's that has one.
-    pub(super) fn ends(
-        &self,
-        call: &Call<'_>,
-        spans: &[Option<Span>],
-        took: Duration,
-        ending: Ending<'_>,
-    ) -> Result<()> {
+    pub(super) fn ends(&self, call: &Call<'_>, took: Duration, ending: Ending<'_>) -> Result<()> {
         let mut told = Ok(());
-        for ((observer, says), span) in self.0.iter().zip(spans) {
+        for ((observer, says), span) in self.0.iter().zip(&self.1) {
             let said =
                 caught(|| observer.observe(&Event::Called { call, took, ending, span: span.as_ref() }));
             if *says == Says::Audits {
