@@ -139,6 +139,36 @@ fn what_cannot_be_read_is_told_and_stays_as_it_is() {
     assert_eq!(status["resources"][0]["unreadable"], 2, "{status}");
 }
 
+/// An aescbc key of the right name and another secret opens one value in 256.
+#[test]
+fn what_a_wrong_key_opens_takes_no_values_place() {
+    let folder = Folder::new("k8s-etcd-cbc");
+    let server = Server::start(&folder);
+    let with = |secret: u8| {
+        let cbc = format!("aescbc: {{keys: [{{name: old, secret: {}}}]}}", base64(&[secret; 32]));
+        let text = fs::read_to_string(config(&folder)).unwrap();
+        let aesgcm = text.lines().find(|line| line.contains("aesgcm")).unwrap();
+        let path = folder.0.join(format!("cbc-{secret}.yaml"));
+        fs::write(&path, text.replace(aesgcm, &format!("  - {cbc}"))).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (url, right, wrong) = (server.url(), with(1), with(9));
+    let old = transformer(&right, 1);
+    let value =
+        |n: usize| (path_of(n), write(&old, &path_of(n), &format!("k8s\0 secret {n}, and more of it")));
+    server.put_all(&(0..3000).map(value).collect::<Vec<_>>());
+    let before = server.all("/registry/secrets/");
+    let rotate = |config: &str| told(&kms(&["rotate", "--etcd", &url, "--config", config, "--json"]));
+    let report = &rotate(&wrong)["resources"][0];
+    assert_eq!((&report["rotated"], &report["failed"]), (&0.into(), &3000.into()), "{report}");
+    assert!(server.all("/registry/secrets/") == before);
+    // Objects of the right key are rotated, and so is what is stored as JSON.
+    let json = write(&old, &path_of(3000), r#"{"apiVersion":"example.com/v1","kind":"Panda"}"#);
+    server.put(&path_of(3000), &json);
+    let report = &rotate(&right)["resources"][0];
+    assert_eq!((&report["rotated"], &report["failed"]), (&3001.into(), &0.into()), "{report}");
+}
+
 #[test]
 fn mistakes_say_what_is_wrong() {
     let folder = Folder::new("k8s-etcd-mistakes");

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     Error, ErrorKind, Result,
     fleet::workers::{caught, each, usual},
+    kubernetes::{Read, ValueFormat},
     rt::wait,
 };
 use std::{
@@ -28,8 +29,9 @@ const MOST_UNSERVED: u32 = 64;
 ///
 /// A value is replaced in one transaction, only if it still is the version that was read; if somebody
 /// wrote it meanwhile, that one is looked at instead. Before, what would be written is read again and
-/// compared. So a run can be ended at any moment and simply run again: what is done is not stale, and
-/// writers need not stop. Leases stay as they are.
+/// compared, and what nothing authenticates (AES-CBC) has to be an object. So a run can be ended at any
+/// moment and simply run again: what is done is not stale, and writers need not stop. Leases stay as
+/// they are.
 #[derive(Clone, Debug)]
 #[must_use = "run() does it"]
 pub struct Rotate {
@@ -170,6 +172,7 @@ impl<'a> Run<'a> {
             if !read.stale {
                 return Ok(Outcome::Current);
             }
+            check_object(&read)?;
             if self.how.dry_run {
                 return Ok(Outcome::Rotated);
             }
@@ -205,6 +208,27 @@ impl<'a> Run<'a> {
         }
         Ok(())
     }
+}
+
+/// CBC authenticates nothing: under a wrong key one value in 256 opens, too, and what it opens to must
+/// not take the place of what is there.
+fn check_object(read: &Read) -> Result<()> {
+    let is_proven = !matches!(read.format, ValueFormat::AesCbc | ValueFormat::KmsV1);
+    if is_proven || is_object(&read.plaintext) {
+        return Ok(());
+    }
+    let said = format!(
+        "what {} {} opens it to is no object of Kubernetes: is it under another key of that name?",
+        read.format, read.name
+    );
+    Err(Error::new(ErrorKind::Authentication, said))
+}
+
+/// As API servers store them: protobuf, CBOR, and JSON or YAML.
+fn is_object(plaintext: &[u8]) -> bool {
+    let is_binary = plaintext.starts_with(b"k8s\0") || plaintext.starts_with(b"\xd9\xd9\xf7");
+    let names_its_kind = |text: &str| text.contains("apiVersion") && text.contains("kind");
+    is_binary || str::from_utf8(plaintext).is_ok_and(names_its_kind)
 }
 
 impl Rotated {
