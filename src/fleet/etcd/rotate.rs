@@ -177,8 +177,12 @@ impl<'a> Run<'a> {
                 return Ok(Outcome::Rotated);
             }
             let new = wait(transformer.write(&value.key, &read.plaintext))?;
-            if wait(transformer.read(&value.key, &new))?.plaintext != read.plaintext {
+            let back = wait(transformer.read(&value.key, &new))?;
+            if back.plaintext != read.plaintext {
                 return Err(Error::new(ErrorKind::BadReply, "what would be written reads otherwise"));
+            }
+            if back.stale {
+                continue;
             }
             self.await_turn();
             match self.stored.etcd.replace(&value.key, value.version, &new)? {
@@ -187,7 +191,9 @@ impl<'a> Run<'a> {
                 Put::Changed(now) => (value, *conflicts) = (now, *conflicts + 1),
             }
         }
-        Err(Error::new(ErrorKind::Unavailable, "others wrote it each time, and it stays stale"))
+        let said =
+            "it stays stale: others wrote it each time, or the KMS wraps with another key than it names";
+        Err(Error::new(ErrorKind::Unavailable, said))
     }
 
     fn await_turn(&self) {
