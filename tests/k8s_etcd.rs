@@ -169,6 +169,34 @@ fn what_a_wrong_key_opens_takes_no_values_place() {
     assert_eq!((&report["rotated"], &report["failed"]), (&3001.into(), &0.into()), "{report}");
 }
 
+/// `deployments` of no group lie where `deployments.apps` do, and another entry may be for these.
+#[test]
+fn values_are_not_rotated_as_those_of_another_group() {
+    let folder = Folder::new("k8s-etcd-group");
+    let server = Server::start(&folder);
+    let text = format!(
+        "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n\
+         - resources: [deployments.apps, events]\n  providers: [{{identity: {{}}}}]\n\
+         - resources: ['*.*']\n  providers:\n{:2}- secretbox: {{keys: [{{name: new, secret: {}}}]}}\n\
+         {:2}- identity: {{}}\n",
+        "",
+        base64(&[2; 32]),
+        "",
+    );
+    let config = folder.0.join("encryption.yaml");
+    fs::write(&config, text).unwrap();
+    server.put("/registry/deployments/default/a", b"k8s\0plain");
+    server.put("/registry/events/default/a", b"k8s\0plain");
+    let before = server.all("/registry/");
+    for resource in ["deployments", "events.events.k8s.io"] {
+        let rotate = ["rotate", "--etcd", &server.url(), "--config", config.to_str().unwrap()];
+        let output = kms(&[&rotate[..], &["--resource", resource]].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && said.contains("with their group"), "{output:?}");
+        assert!(server.all("/registry/") == before, "{resource}");
+    }
+}
+
 #[test]
 fn mistakes_say_what_is_wrong() {
     let folder = Folder::new("k8s-etcd-mistakes");

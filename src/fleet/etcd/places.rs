@@ -10,8 +10,6 @@ const OWN: &[&str] = &[
     "certificates.k8s.io",
     "coordination.k8s.io",
     "discovery.k8s.io",
-    "events.k8s.io",
-    "extensions",
     "flowcontrol.apiserver.k8s.io",
     "internal.apiserver.k8s.io",
     "networking.k8s.io",
@@ -23,19 +21,41 @@ const OWN: &[&str] = &[
     "storage.k8s.io",
     "storagemigration.k8s.io",
 ];
+/// Groups whose resources are those of another group, and encrypted as these.
+const OTHER_NAMES: &[&str] = &["events.k8s.io", "extensions"];
+
+/// Those of the core group: there will be no others.
+const CORE: &[&str] = &[
+    "configmaps",
+    "endpoints",
+    "events",
+    "limitranges",
+    "namespaces",
+    "nodes",
+    "persistentvolumeclaims",
+    "persistentvolumes",
+    "pods",
+    "podtemplates",
+    "replicationcontrollers",
+    "resourcequotas",
+    "secrets",
+    "serviceaccounts",
+    "services",
+];
+
 /// Resources that kept an older name.
 const SPECIAL: &[(&str, &str)] = &[
     ("replicationcontrollers", "controllers"),
     ("endpoints", "services/endpoints"),
     ("nodes", "minions"),
     ("services", "services/specs"),
-    ("ingresses.extensions", "ingress"),
     ("ingresses.networking.k8s.io", "ingress"),
 ];
 
 /// The prefix of all etcd keys of a resource, as an EncryptionConfiguration names it: `secrets`,
 /// `deployments.apps`. `root` is the API server's `--etcd-prefix`, `/registry` unless set. `None` for a
-/// wildcard: that is no one resource.
+/// wildcard, which is no one resource; and for another name than the API server encrypts it by:
+/// `deployments` and `events.events.k8s.io` are kept as `deployments.apps` and `events` are.
 ///
 /// ```
 /// use libkms::fleet::etcd::prefix_of;
@@ -47,7 +67,8 @@ const SPECIAL: &[(&str, &str)] = &[
 #[must_use]
 pub fn prefix_of(root: &str, resource: &str) -> Option<String> {
     let (name, group) = resource.split_once('.').unwrap_or((resource, ""));
-    if name.is_empty() || resource.contains(['*', '/']) {
+    let is_none = name.is_empty() || resource.contains(['*', '/']) || OTHER_NAMES.contains(&group);
+    if is_none || (group.is_empty() && !CORE.contains(&name)) {
         return None;
     }
     let root = format!("/{}", root.trim_matches('/'));
@@ -88,6 +109,9 @@ mod tests {
         }
         for wildcard in ["*.*", "*.", "*.apps", "", ".apps", "a/b"] {
             assert_eq!(prefix_of("/registry", wildcard), None, "{wildcard}");
+        }
+        for under_another_name in ["deployments", "deployments.", "ingresses", "events.events.k8s.io"] {
+            assert_eq!(prefix_of("/registry", under_another_name), None, "{under_another_name}");
         }
     }
 }

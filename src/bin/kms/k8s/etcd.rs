@@ -123,7 +123,10 @@ fn places(args: &EtcdArgs, config: &EncryptionConfiguration) -> Result<Vec<Place
         .into_iter()
         .map(|resource| {
             let prefix = prefix_of(&args.etcd_prefix, &resource).ok_or_else(|| {
-                Failure::usage(&format!("{resource}: name the resources that are meant, with --resource"))
+                Failure::usage(&format!(
+                    "{resource}: name the resources that are meant, with --resource, and with their group, as \
+                     deployments.apps"
+                ))
             })?;
             Ok(Place { transformer: transformer(config, &resource)?, resource, prefix })
         })
