@@ -109,6 +109,30 @@ fn a_key_is_made_added_promoted_and_dropped() {
     assert_eq!(mode(&folder, "enc.yaml"), 0o600);
 }
 
+/// What makes the file of values may fail, and leave it empty; and a key serves every resource of its entry.
+#[test]
+fn no_key_is_dropped_by_no_value_or_by_those_of_some_resources() {
+    let folder = Folder::new("k8s-config-some");
+    done(&folder, "new enc.yaml secretbox:key1 --resource secrets,configmaps");
+    done(&folder, "add-key enc.yaml secretbox:key2");
+    done(&folder, "promote enc.yaml secretbox:key2");
+    let before = read(&folder, "enc.yaml");
+    fs::write(folder.join("values"), "").unwrap();
+    refused(&folder, "drop-key enc.yaml secretbox:key1 --values values", 2, "no value");
+    let survey = |resources: &[&str], values: u64| {
+        let resources: Vec<_> = resources.iter().map(|name| json!({"resource": name})).collect();
+        let counts = json!({"k8s:enc:secretbox:v1:key1:": 0, "k8s:enc:secretbox:v1:key2:": values});
+        json!({"counts": counts, "plain": 0, "resources": resources}).to_string()
+    };
+    fs::write(folder.join("some"), survey(&["secrets"], 7)).unwrap();
+    refused(&folder, "drop-key enc.yaml secretbox:key1 --survey some", 2, "configmaps");
+    fs::write(folder.join("none"), survey(&["secrets", "configmaps"], 0)).unwrap();
+    refused(&folder, "drop-key enc.yaml secretbox:key1 --survey none", 2, "no value");
+    assert_eq!(read(&folder, "enc.yaml"), before);
+    fs::write(folder.join("all"), survey(&["secrets", "configmaps"], 7)).unwrap();
+    done(&folder, "drop-key enc.yaml secretbox:key1 --survey all");
+}
+
 #[test]
 fn the_outcome_goes_where_it_is_told() {
     let folder = Folder::new("k8s-config-out");

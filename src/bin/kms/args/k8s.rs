@@ -130,7 +130,8 @@ pub(crate) struct ChangedArgs {
 #[group(required = true, multiple = false)]
 pub(crate) struct SurveyArgs {
     /// A JSON object: counts, an object of what values begin with, k8s:enc:secretbox:v1:key1:, and how
-    /// many there are; plain, how many are stored plain
+    /// many there are; plain, how many are stored plain; and resources, as kms k8s status --json tells
+    /// them: then each resource of the entry is to be among them
     #[arg(long, value_name = "FILE")]
     pub(crate) survey: Option<PathBuf>,
     /// The values themselves: a JSON object a line, with value in base64

@@ -94,7 +94,8 @@ fn survey(by: &SurveyArgs, config: &EncryptionConfiguration) -> Result<Survey, F
     }
     let path = by.values.as_deref().unwrap_or(Path::new("-"));
     let cannot = |e| Failure::io(&format!("cannot read {}", path.display()), &e);
-    let (mut survey, values) = (Survey::new(config), File::open(path).map_err(cannot)?);
+    let (mut survey, mut some) = (Survey::new(config), false);
+    let values = File::open(path).map_err(cannot)?;
     for (line, n) in BufReader::new(values).lines().zip(1..) {
         // What is stored plain is nobody else's.
         let line = Zeroizing::new(line.map_err(cannot)?);
@@ -103,6 +104,11 @@ fn survey(by: &SurveyArgs, config: &EncryptionConfiguration) -> Result<Survey, F
                 .about(&format!("{}:{n}", visible_path(path)))
         })?;
         survey.count(&value);
+        some = true;
+    }
+    if !some {
+        let said = "no value in it: what made it may have failed";
+        return Err(Failure::usage(said).about(&visible_path(path)));
     }
     Ok(survey)
 }

@@ -206,10 +206,12 @@ impl ConfigurationText {
     /// [`promote`](Self::promote).
     pub fn drop_key(&mut self, resource: &str, which: &KeyRef, survey: &Survey) -> Result<()> {
         let at = self.find(resource, which)?;
-        let provider = &self.config.entries[at.entry].providers[at.provider];
+        let entry = &self.config.entries[at.entry];
+        let provider = &entry.providers[at.provider];
         if (at.provider, at.key) == (0, 0) {
             return Err(Error::misuse(format!("{which} is what writes: promote another one first")));
         }
+        survey.check_is_of(&entry.resources)?;
         check_survey(which, &provider.prefixes()[at.key], survey)?;
         let is_last = provider.keys().len() < 2;
         let root = tree(&self.text)?;
