@@ -1,15 +1,23 @@
 //! The socket that the API server connects to.
 use crate::{Error, Result, kek::k8s_kms::Endpoint};
 use std::{
-    fmt, fs,
+    fmt,
+    fs::{self, TryLockError},
     io::{self, ErrorKind as Io},
     os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
-use tokio::net::{UnixListener, UnixSocket, UnixStream};
+use tokio::{
+    net::{UnixListener, UnixSocket, UnixStream},
+    time::sleep,
+};
 
 /// Connections that wait for their turn.
 const BACKLOG: u32 = 1024;
+/// For another plugin that starts in the same directory, from a look to the next one.
+const LONGEST_START: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Where a plugin listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,8 +58,7 @@ impl Socket {
             Some(path) => {
                 let directory = path.parent().unwrap_or(Path::new("/"));
                 check_directory(directory)?;
-                // Until it listens: of two that start at once, one removes what the other has made.
-                let locked = fs::File::open(directory).and_then(|file| file.lock().map(|()| file));
+                let locked = lock(directory).await;
                 let _locked =
                     locked.map_err(|e| Error::io(format!("cannot lock {}", directory.display()), e))?;
                 make_way(self, path).await?;
@@ -72,6 +79,19 @@ impl Socket {
         }
         let mode = if self.group.is_some() { 0o660 } else { 0o600 };
         fs::set_permissions(path, fs::Permissions::from_mode(mode))
+    }
+}
+
+/// Until it listens: of two that start at once, one removes what the other has made. Whoever may read
+/// the directory can hold its lock as well, so nobody is waited for longer than a start takes.
+async fn lock(directory: &Path) -> io::Result<fs::File> {
+    let (file, begun) = (fs::File::open(directory)?, Instant::now());
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if begun.elapsed() < LONGEST_START => sleep(PAUSE).await,
+            Ok(()) | Err(TryLockError::WouldBlock) => return Ok(file),
+            Err(TryLockError::Error(e)) => return Err(e),
+        }
     }
 }
 
