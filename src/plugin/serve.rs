@@ -19,7 +19,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    time::{sleep, timeout},
+    time::{Sleep, sleep, timeout},
 };
 use tokio_stream::{Stream, StreamExt, wrappers::UnixListenerStream};
 use tonic::transport::{Server, server::Connected};
@@ -34,6 +34,10 @@ const MOST_REQUEST: usize = 64 * 1024;
 const WINDOWS: (u32, u32) = (64 * 1024, 1024 * 1024);
 /// After a connection that could not be accepted: there may be no file descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
+/// What HTTP/2 begins with, at its client, has so many bytes; a connection that has not brought them by
+/// then is one that others wait for. Less than the grace: a stop waits for it, too.
+const PREFACE: usize = 24;
+const TIME_FOR_IT: Duration = Duration::from_secs(4);
 /// Longer than the API server waits for a call, unless told otherwise.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -166,7 +170,8 @@ fn connections(listener: UnixListener, of_one_user: bool) -> impl Stream<Item = 
                 return None;
             };
             let turn = free.acquire_owned().await.ok()?;
-            may_come(&stream).then(|| Connection { stream, _turn: turn })
+            let preface = Some((PREFACE, Box::pin(sleep(TIME_FOR_IT))));
+            may_come(&stream).then(|| Connection { stream, preface, _turn: turn })
         }
     });
     accepted.filter_map(|connection| connection.map(Ok))
@@ -174,6 +179,8 @@ fn connections(listener: UnixListener, of_one_user: bool) -> impl Stream<Item = 
 
 struct Connection {
     stream: UnixStream,
+    /// How much of it has not come yet, and until when it may.
+    preface: Option<(usize, Pin<Box<Sleep>>)>,
     _turn: OwnedSemaphorePermit,
 }
 
@@ -189,7 +196,16 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         to: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, to)
+        let before = to.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, to);
+        let Some((left, time)) = &mut self.preface else { return read };
+        *left = left.saturating_sub(to.filled().len() - before);
+        if *left == 0 {
+            self.preface = None;
+        } else if read.is_pending() && time.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        read
     }
 }
 
