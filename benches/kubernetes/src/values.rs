@@ -1,9 +1,8 @@
 //! Warm values of kms v2, beside the API server's own transformer in Go.
+use crate::median;
 use libkms::{
     Result, Wait, async_trait,
-    kubernetes::{
-        DekSource, KmsProvider, KmsService, KmsStatus, KmsVersion, Provider, Transformer, Wrapped,
-    },
+    kubernetes::{DekSource, KmsProvider, KmsService, KmsStatus, KmsVersion, Provider, Transformer, Wrapped},
 };
 use std::{
     hint::black_box,
@@ -48,7 +47,8 @@ pub fn run(go: &str) -> Result<()> {
     });
     let values = Transformer::new(vec![provider], |_| Ok(Arc::new(Plain)))?;
     let mut peer = Command::new(go).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-    let (mut to, mut from) = (peer.stdin.take().unwrap(), BufReader::new(peer.stdout.take().unwrap()).lines());
+    let (mut to, mut from) =
+        (peer.stdin.take().unwrap(), BufReader::new(peer.stdout.take().unwrap()).lines());
     println!("kms v2, warm, ns per value, medians of {ROUNDS} rounds in turn");
     println!("{:>6} {:>8} {:>10} {:>10} {:>7} {:>7}", "work", "bytes", "libkms", "Go", "times", "asked");
     for (bytes, read_asked, write_asked) in ASKED {
@@ -82,9 +82,4 @@ fn time(mut work: impl FnMut()) -> f64 {
         count += 64;
     }
     begun.elapsed().as_nanos() as f64 / f64::from(count)
-}
-
-pub fn median(mut all: Vec<f64>) -> f64 {
-    all.sort_by(f64::total_cmp);
-    all[all.len() / 2]
 }
