@@ -112,7 +112,7 @@ fn compare(runtime: &Runtime, sides: &[Side; 2], seeds: &Seeds) {
         Round { cpu: sides[n].process.cpu_seconds() - before, took }
     };
     // Caches, connections and heaps become what they are.
-    [0, 1].map(round).map(drop);
+    drop([0, 1].map(round));
     let rounds: Vec<[Round; 2]> = (0..ROUNDS)
         .map(|n| {
             if n % 2 == 0 {
