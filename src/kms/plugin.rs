@@ -19,21 +19,25 @@ impl Scope {
         self.kms.0.sealer.renew(self.slot()).await
     }
 
+    /// Whether it may be asked for anything. What follows does not look.
+    pub(crate) fn may_be_asked(&self) -> Result<()> {
+        check_fork()?;
+        self.check()
+    }
+
     /// What a program other than libkms had a KEK wrap under this context, and what sets it on its
     /// way. `until_then` is dropped when it has come.
     pub(crate) fn unwrap_foreign<T: Send + 'static>(
         &self,
         wrapped: Recipient,
         until_then: T,
-    ) -> Result<(Unwrapping, impl FnOnce() + use<T>)> {
-        check_fork()?;
-        self.check()?;
+    ) -> (Unwrapping, impl FnOnce() + use<T>) {
         let (keks, context, rt) = (self.kms.0.keks.clone(), self.context.clone(), self.kms.0.rt.clone());
         let work = async move {
             let _until_then = until_then;
             keks.unwrap_foreign(&wrapped, &context).await.map(Arc::new)
         };
         let (flight, task) = Flight::new(work, || Err(panicked()));
-        Ok((flight, move || launch(&*rt, task)))
+        (flight, move || launch(&*rt, task))
     }
 }

@@ -33,13 +33,15 @@ impl Foreign {
     }
 
     fn join(&self, scope: &Scope, name: Name) -> Result<Unwrapping> {
+        // Before the lock, which what cannot be asked for would take once more as it goes.
+        scope.may_be_asked()?;
         let mut flights = lock(&self.0);
         if let Some(flight) = flights.get(&name) {
             return Ok(flight.clone());
         }
         let wrapped = Recipient::new(SCHEME, WrappedDek::new(name.1.clone(), name.0.clone()));
         let gone = Gone { flights: self.0.clone(), name: name.clone() };
-        let (flight, launch) = scope.unwrap_foreign(wrapped, gone)?;
+        let (flight, launch) = scope.unwrap_foreign(wrapped, gone);
         flights.insert(name, flight.clone());
         // It may land at once.
         drop(flights);

@@ -17,8 +17,9 @@ use tokio::{
 
 /// At once. Others wait for their turn.
 const CONNECTIONS: usize = 64;
-/// For the head of a request, and for one connection in all.
-const TIME: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+/// For the head of a request, and for one connection in all. A kubelet's probe waits for a second: who
+/// sends nothing must not make it wait for his turn.
+const TIME: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 /// After a connection that could not be accepted: there may be no file descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
 

@@ -128,13 +128,17 @@ struct Log {
     calls: bool,
 }
 
+/// Characters of it in the log: the API server's have 36, and anyone who connects may send more.
+const MOST_UID: usize = 64;
+
 impl PluginObserver for Log {
     fn answered(&self, call: &Call<'_>) {
         let is_told = call.error.is_some() || (self.calls && call.method != Method::Status);
         if is_told {
             let error = call.error.map(|e| format!(": {e}")).unwrap_or_default();
             let (method, code, took) = (call.method.name(), call.code(), call.took);
-            say(&visible(&format!("plugin: {method} {:?}: {code} in {took:.1?}{error}", call.uid)));
+            let uid: String = call.uid.chars().take(MOST_UID).collect();
+            say(&visible(&format!("plugin: {method} {uid:?}: {code} in {took:.1?}{error}")));
         }
     }
 
