@@ -127,6 +127,7 @@ pub(super) fn wrong_size() -> Error {
 }
 
 /// Encrypts whole blocks in place.
+#[inline(never)]
 pub(super) fn seal_cbc(key: &Aes, iv: &[u8; 16], blocks: &mut [u8]) -> Result<()> {
     let (blocks, rest) = Block::slice_as_chunks_mut(blocks);
     assert!(rest.is_empty(), "whole blocks");
@@ -135,6 +136,7 @@ pub(super) fn seal_cbc(key: &Aes, iv: &[u8; 16], blocks: &mut [u8]) -> Result<()
 }
 
 /// Decrypts whole blocks in place.
+#[inline(never)]
 pub(super) fn open_cbc(key: &Aes, iv: &[u8; 16], blocks: &mut [u8]) -> Result<()> {
     let (blocks, rest) = Block::slice_as_chunks_mut(blocks);
     assert!(rest.is_empty(), "whole blocks");

@@ -44,7 +44,7 @@ const MOST_BYTES: u64 = (1 << 36) - 32;
 const TAG: usize = 16;
 /// More stack than kernels and what calls them use, for whoever wipes it: a test measures. Frames
 /// are larger where little is optimised.
-const KERNEL_STACK: usize = if cfg!(debug_assertions) { 8 * 1024 } else { 5 * 1024 };
+const KERNEL_STACK: usize = if cfg!(debug_assertions) { 8 * 1024 } else { 6 * 1024 };
 
 /// An AES-256-GCM key, expanded. It belongs in key memory, or on a stack that is wiped.
 pub(crate) struct Aes256Gcm {
