@@ -4,12 +4,10 @@ use libkms::{
     Error,
     kubernetes::{EncryptionConfiguration, Gate, Transformer},
 };
-use std::fs;
 
 pub(super) fn config(args: &ConfigArgs) -> Result<EncryptionConfiguration, Failure> {
     let name = visible_path(&args.config);
-    let bytes = fs::read(&args.config).map_err(|e| Failure::io(&format!("cannot read {name}"), &e))?;
-    let bytes = zeroize::Zeroizing::new(bytes);
+    let bytes = super::file::read(&args.config)?;
     let gate = Gate { kms_v1: !args.no_kms_v1, ..Gate::default() };
     EncryptionConfiguration::parse(&bytes, gate).map_err(|e| Failure::from(e).about(&name))
 }
