@@ -2,7 +2,7 @@
 use super::numbers::Text;
 use crate::{
     Result,
-    observer::{DekFrom, Ending, Event, Observer, Operation},
+    observer::{DekFrom, Event, Observer, Operation},
     rt::sync::{Mutex, lock},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -25,12 +25,7 @@ impl Observer for OfKms {
         let mut counts = lock(&self.0);
         match event {
             Event::Called { call, took, ending, .. } => {
-                let outcome = match ending {
-                    Ending::Answered(_) => "ok".into(),
-                    Ending::Failed(error) => format!("{:?}", error.kind()).to_lowercase(),
-                    Ending::Abandoned => "abandoned".into(),
-                };
-                counts.call(call.operation, call.kek, outcome);
+                counts.call(call.operation, call.kek, ending.outcome());
                 let (number, time) = counts.times.entry(call.operation.name()).or_default();
                 (*number, *time) = (*number + 1, time.saturating_add(*took));
             }

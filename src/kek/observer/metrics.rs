@@ -1,5 +1,5 @@
 //! Into the `metrics` facade.
-use super::{Call, Ending, Event, Observer};
+use super::{Call, Event, Observer};
 use crate::Result;
 use metrics::{counter, gauge, histogram};
 
@@ -23,11 +23,7 @@ impl Observer for Metrics {
                 let seconds = took.as_secs_f64();
                 histogram!("libkms_call_seconds", "operation" => call.operation.name(), "scheme" => call.scheme.to_owned())
                     .record(seconds);
-                match ending {
-                    Ending::Answered(_) => count(call, "ok".into()),
-                    Ending::Failed(error) => count(call, format!("{:?}", error.kind()).to_lowercase()),
-                    Ending::Abandoned => count(call, "abandoned".into()),
-                }
+                count(call, ending.outcome());
             }
             Event::NotCalled { call, .. } => count(call, "not_made".into()),
             Event::Unlocked { from, freshness, .. } => {

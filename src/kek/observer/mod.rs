@@ -165,6 +165,17 @@ pub enum Ending<'a> {
     Abandoned,
 }
 
+impl Ending<'_> {
+    /// `ok`, the kind of the error in lower case, `abandoned`.
+    pub fn outcome(&self) -> String {
+        match self {
+            Self::Answered(_) => "ok".into(),
+            Self::Failed(error) => format!("{:?}", error.kind()).to_lowercase(),
+            Self::Abandoned => "abandoned".into(),
+        }
+    }
+}
+
 /// Where the DEK of an envelope came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
