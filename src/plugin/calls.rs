@@ -100,11 +100,7 @@ impl KeyManagementService for Plugin {
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
         let began = Instant::now();
         let current = self.0.state.current();
-        let healthz = match &current.health {
-            PluginHealth::Healthy => OK.into(),
-            PluginHealth::Starting => "the KEKs have not answered yet".into(),
-            PluginHealth::Failing(reason) => reason.clone(),
-        };
+        let healthz = current.health.reason().unwrap_or(OK).into();
         let key_id = current.key_id.clone().unwrap_or_default();
         let answer = Ok(StatusResponse { version: VERSION.into(), healthz, key_id });
         self.tell(Method::Status, "", began, answer)
@@ -150,17 +146,14 @@ impl Plugin {
         began: Instant,
         answer: Result<T>,
     ) -> Result<Response<T>, Status> {
-        let (error, refusal) = match &answer {
-            Ok(_) => (None, None),
-            Err(e) => (Some(e), Some(status(e))),
+        let answer = answer.map_err(|e| (status(&e), e));
+        let (error, code) = match &answer {
+            Ok(_) => (None, Code::Ok),
+            Err((refusal, e)) => (Some(e), refusal.code()),
         };
-        let code = refusal.as_ref().map_or(Code::Ok, Status::code);
         let call = Call { method, uid, took: began.elapsed(), error, code };
         self.0.numbers.add(&call);
         self.0.observer.answered(&call);
-        match (answer, refusal) {
-            (Ok(answer), _) => Ok(Response::new(answer)),
-            (Err(_), refusal) => Err(refusal.unwrap_or_else(|| Status::internal(""))),
-        }
+        answer.map(Response::new).map_err(|(refusal, _)| refusal)
     }
 }

@@ -1,5 +1,5 @@
 //! `/readyz`, `/livez` and `/metrics`.
-use super::{Plugin, PluginHealth};
+use super::Plugin;
 use http::{Method, Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body_util::Full;
 use hyper::{
@@ -51,12 +51,9 @@ fn answer(plugin: &Plugin, request: &Request<Incoming>) -> Response<Full<Bytes>>
     }
     match request.uri().path() {
         "/livez" => text(StatusCode::OK, "ok\n".into()),
-        "/readyz" => match plugin.health() {
-            PluginHealth::Healthy => text(StatusCode::OK, "ok\n".into()),
-            PluginHealth::Starting => {
-                text(StatusCode::SERVICE_UNAVAILABLE, "the KEKs have not answered yet\n".into())
-            }
-            PluginHealth::Failing(reason) => text(StatusCode::SERVICE_UNAVAILABLE, reason + "\n"),
+        "/readyz" => match plugin.health().reason() {
+            None => text(StatusCode::OK, "ok\n".into()),
+            Some(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
         },
         "/metrics" => {
             let inner = &plugin.0;

@@ -169,9 +169,7 @@ impl Plugin {
             _ => self.0.scope.open(Aad::from(USE), ciphertext).await.map(|opened| opened.plaintext),
         }
     }
-}
 
-impl Plugin {
     async fn foreign(&self, ciphertext: &[u8], key_id: &str) -> Result<Vec<u8>> {
         let current = self.0.state.current();
         self.0.foreign.unwrap(&self.0.scope, ciphertext, &foreign::keys(key_id, &current.keys)?).await

@@ -21,6 +21,17 @@ pub enum PluginHealth {
     Failing(String),
 }
 
+impl PluginHealth {
+    /// Why it is not healthy.
+    pub(super) fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Healthy => None,
+            Self::Starting => Some("the KEKs have not answered yet"),
+            Self::Failing(reason) => Some(reason),
+        }
+    }
+}
+
 /// Of one moment.
 pub(super) struct Current {
     pub(super) key_id: Option<String>,
