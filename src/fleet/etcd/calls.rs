@@ -2,7 +2,7 @@
 use super::{
     connect::Etcd,
     generated::etcdserverpb::{
-        Compare, KeyValue, PutRequest, RangeRequest, RequestOp, TxnRequest,
+        Compare, KeyValue, PutRequest, RangeRequest, RangeResponse, RequestOp, TxnRequest,
         compare::{CompareTarget, TargetUnion},
         request_op::Request,
         response_op::Response,
@@ -31,10 +31,7 @@ impl Etcd {
     /// The first values from `from` up to `end`, which is not among them, and whether there are more.
     pub(super) fn page(&self, from: &[u8], end: &[u8], limit: i64) -> Result<(Vec<Value>, bool)> {
         let range = RangeRequest { key: from.into(), range_end: end.into(), limit, ..Default::default() };
-        let reply = self.ask(|channel| {
-            let request = self.request(range.clone());
-            async move { Self::kv(channel).range(request).await }
-        })?;
+        let reply = self.range(&range)?;
         Ok((reply.kvs.into_iter().map(value).collect(), reply.more))
     }
 
@@ -46,11 +43,14 @@ impl Etcd {
             count_only: true,
             ..Default::default()
         };
-        let reply = self.ask(|channel| {
+        Ok(self.range(&range)?.count.try_into().unwrap_or(0))
+    }
+
+    fn range(&self, range: &RangeRequest) -> Result<RangeResponse> {
+        self.ask(|channel| {
             let request = self.request(range.clone());
             async move { Self::kv(channel).range(request).await }
-        })?;
-        Ok(reply.count.try_into().unwrap_or(0))
+        })
     }
 
     /// Writes `new` if this version is still there, and leaves its lease as it is.

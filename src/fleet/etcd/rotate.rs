@@ -1,20 +1,23 @@
 //! Stale values, written anew.
 use super::{
     calls::{Put, Value},
-    survey::MOST_FAILURES,
+    survey::note,
     values::Stored,
 };
 use crate::{
     Error, ErrorKind, Result,
     fleet::workers::{caught, each, usual},
     kubernetes::{Read, ValueFormat},
-    rt::wait,
+    rt::{
+        sync::{
+            Mutex,
+            atomic::{AtomicBool, AtomicU32, Ordering},
+            lock,
+        },
+        wait,
+    },
 };
 use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -200,7 +203,7 @@ impl<'a> Run<'a> {
         if self.how.pause.is_zero() {
             return;
         }
-        let mut next = self.next_write.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = lock(&self.next_write);
         let turn = Instant::now().max(*next);
         *next = turn + self.how.pause;
         drop(next);
@@ -252,9 +255,7 @@ impl Rotated {
             Err(e) => {
                 self.failed += 1;
                 tell(RotateEvent::Failed(key, &e));
-                if self.failures.len() < MOST_FAILURES {
-                    self.failures.push((key.into(), e));
-                }
+                note(&mut self.failures, key, e);
             }
         }
     }

@@ -8,8 +8,8 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// Values that could not be read are told one by one, so many of them; the others are counted.
-pub(super) const MOST_FAILURES: usize = 1000;
+/// Values that fail are told one by one, so many of them; the others are counted.
+const MOST_FAILURES: usize = 1000;
 
 /// What values of one resource are under: each is read, and so proven, as the API server would.
 #[derive(Clone, Debug, Default)]
@@ -75,11 +75,16 @@ impl Survey {
             }
             Err(e) => {
                 self.unreadable += 1;
-                if self.failures.len() < MOST_FAILURES {
-                    self.failures.push((String::from_utf8_lossy(&key).into_owned(), e));
-                }
+                note(&mut self.failures, &String::from_utf8_lossy(&key), e);
             }
         }
+    }
+}
+
+/// Keeps a failure, if there are not too many yet.
+pub(super) fn note(failures: &mut Vec<(String, Error)>, key: &str, error: Error) {
+    if failures.len() < MOST_FAILURES {
+        failures.push((key.into(), error));
     }
 }
 
