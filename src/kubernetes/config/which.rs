@@ -1,7 +1,7 @@
 //! How a provider, or a key of one, is named.
 use crate::{
     Error, Result,
-    kubernetes::{Key, KmsVersion, Provider},
+    kubernetes::{Key, KmsVersion, Provider, ValueFormat},
 };
 use std::{fmt, str::FromStr};
 
@@ -90,16 +90,17 @@ impl Provider {
     /// What the values of each of its keys begin with, as `k8s:enc:secretbox:v1:key1:`; that of
     /// identity is empty.
     pub fn prefixes(&self) -> Vec<String> {
+        self.key_refs().iter().map(|key| self.format().prefix(&key.name)).collect()
+    }
+
+    fn format(&self) -> ValueFormat {
         match self {
-            Self::Identity => vec![String::new()],
-            Self::Kms(kms) => {
-                let version = if kms.version == KmsVersion::V1 { "v1" } else { "v2" };
-                vec![format!("k8s:enc:kms:{version}:{}:", kms.name)]
-            }
-            _ => {
-                let of = |key: &Key| format!("k8s:enc:{}:v1:{}:", self.kind().name(), key.name());
-                self.keys().iter().map(of).collect()
-            }
+            Self::AesCbc(_) => ValueFormat::AesCbc,
+            Self::AesGcm(_) => ValueFormat::AesGcm,
+            Self::Identity => ValueFormat::Identity,
+            Self::Kms(kms) if kms.version == KmsVersion::V1 => ValueFormat::KmsV1,
+            Self::Kms(_) => ValueFormat::KmsV2,
+            Self::Secretbox(_) => ValueFormat::Secretbox,
         }
     }
 

@@ -12,7 +12,7 @@ use crate::{
 use std::{fmt, sync::Arc};
 
 /// As every value begins that the API server encrypted.
-const ENCRYPTED: &[u8] = b"k8s:enc:";
+const ENCRYPTED: &str = "k8s:enc:";
 
 /// How a value is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -124,7 +124,7 @@ fn secretbox(key: &Key) -> Result<Secretbox<'_>> {
 
 impl Way {
     fn new(format: ValueFormat, name: &str, by: By) -> Self {
-        Self { prefix: format.prefix(name), format, name: name.into(), is_writer: false, by }
+        Self { prefix: format.prefix(name).into_bytes(), format, name: name.into(), is_writer: false, by }
     }
 
     /// What stands behind the prefix, if the value has it.
@@ -132,7 +132,7 @@ impl Way {
     pub(super) fn body<'a>(&self, value: &'a [u8]) -> Option<&'a [u8]> {
         let body = value.strip_prefix(&*self.prefix)?;
         // A refusal of identity's is none: others are asked, and the last word is that no prefix matched.
-        let is_refused = matches!(self.by, By::Identity) && value.starts_with(ENCRYPTED);
+        let is_refused = matches!(self.by, By::Identity) && value.starts_with(ENCRYPTED.as_bytes());
         (!is_refused).then_some(body)
     }
 
@@ -187,16 +187,16 @@ impl Way {
 
 impl ValueFormat {
     /// As its values begin: up to the body.
-    fn prefix(self, name: &str) -> Vec<u8> {
+    pub(in crate::kubernetes) fn prefix(self, name: &str) -> String {
         let kind = match self {
-            Self::Identity => return Vec::new(),
+            Self::Identity => return String::new(),
             Self::AesCbc => "aescbc:v1",
             Self::AesGcm => "aesgcm:v1",
             Self::Secretbox => "secretbox:v1",
             Self::KmsV1 => "kms:v1",
             Self::KmsV2 => "kms:v2",
         };
-        [ENCRYPTED, kind.as_bytes(), b":", name.as_bytes(), b":"].concat()
+        format!("{ENCRYPTED}{kind}:{name}:")
     }
 }
 
